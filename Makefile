@@ -1,0 +1,56 @@
+# make env | demo | test | lint | build
+# PYTHON chooses the interpreter (3.11 or newer); .venv is made on first use.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+VENV312 := .venv312
+# Real recordings for acceptance tests; the tests that need them skip where there are none.
+REALDATA := $(wildcard ../shared/realdata)
+export NEURODATA_REALDATA ?= $(if $(REALDATA),$(abspath $(REALDATA)))
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: env demo test test-main test-312 lint build clean
+
+env: $(VENV)/.done
+
+$(VENV)/.done: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	touch $@
+
+demo: env
+	$(BIN)/neurodata demo
+
+test: test-main test-312
+
+test-main: env
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# zarr and numpy have releases for 3.12 and newer only: the torch-free part runs there too.
+PYTHON312 := $(shell for p in python3.12 "$$(ls -d $$(pyenv root 2>/dev/null)/versions/3.12*/bin/python3.12 2>/dev/null | tail -1)"; do \
+  "$$p" -c 'import sys; print(sys.executable)' 2>/dev/null && break; done)
+
+test-312:
+ifneq ($(PYTHON312),)
+	test -x $(VENV312)/bin/python || $(PYTHON312) -m venv $(VENV312)
+	test -e $(VENV312)/.done -a ! pyproject.toml -nt $(VENV312)/.done || { \
+	  $(VENV312)/bin/python -m pip install --quiet --editable '.[calcium,mri,microscopy,models,report,hub,flows,dev]' \
+	  && touch $(VENV312)/.done; }
+	$(VENV312)/bin/python -m pytest -n 2 --dist loadfile -m "not torch and not flows"
+else
+	@echo "no Python 3.12 here: its part of the suite was not run"
+endif
+
+lint: env
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+build: env
+	$(BIN)/python -m build --wheel --sdist
+
+clean:
+	rm -rf $(VENV) $(VENV312) dist build

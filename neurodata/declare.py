@@ -1,0 +1,173 @@
+"""Facts that a source does not state and a person declares, as with ``--set rate_hz=10``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import isfinite
+from typing import Any
+
+from neurodata.errors import InvalidInputError, MissingFactError
+
+Value = str | float | int | bool | list[Any]
+
+KEYS = (
+    "rate_hz", "start_s",
+    "stop_s", "voxel_um", "voxel_mm", "axes", "subject", "session", "run", "task",
+    "species", "sex", "licence", "citation", "modality", "directed", "weight_units", "time_units",
+)  # fmt: skip
+FAMILIES = ("units.", "columns.")
+
+
+class Declared:
+    """Declared facts of one recording, which remember whether anything used them.
+
+    Parameters
+    ----------
+    facts : mapping of str to value
+        Keys as on the command line: ``rate_hz``, ``units.Cz``, ``columns.source``.
+
+    Raises
+    ------
+    InvalidInputError
+        When a key is unknown, or a value is neither text, a finite number nor a list of those.
+
+    Examples
+    --------
+    >>> declared = Declared({"rate_hz": 10, "units.*": "uV"})
+    >>> declared.number("rate_hz"), declared.units("Cz")
+    (10.0, 'uV')
+    """
+
+    def __init__(self, facts: Mapping[str, Value] | None = None) -> None:
+        self.facts = dict(facts or {})
+        self.used: set[str] = set()
+        for key, value in self.facts.items():
+            if key not in KEYS and not str(key).startswith(FAMILIES):
+                raise InvalidInputError(
+                    f"--set {key}", "an unknown fact", ", ".join(KEYS) + ", units.*, columns.*"
+                )
+            if not all(map(_is_plain, value if isinstance(value, list) else [value])):
+                raise InvalidInputError(
+                    f"--set {key}", repr(value), "text, a finite number or a list of those"
+                )
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a declared fact as it was given."""
+        if key not in self.facts:
+            return default
+        self.used.add(key)
+        return self.facts[key]
+
+    def text(self, key: str) -> str | None:
+        """Return a declared fact as text, or None."""
+        value = self.get(key)
+        return None if value is None else str(value)
+
+    def number(self, key: str) -> float | None:
+        """Return a declared finite number, or None.
+
+        Raises
+        ------
+        InvalidInputError
+            When the value is no finite number.
+        """
+        values = self.numbers(key, 1)
+        return None if values is None else values[0]
+
+    def numbers(self, key: str, count: int) -> list[float] | None:
+        """Return ``count`` declared finite numbers, or None.
+
+        Raises
+        ------
+        InvalidInputError
+            When there are more or fewer, or one is no finite number.
+        """
+        value = self.get(key)
+        if value is None:
+            return None
+        items = value if isinstance(value, list) else [value]
+        try:
+            numbers = [float(item) for item in items if not isinstance(item, bool)]
+        except (TypeError, ValueError):
+            numbers = []
+        if len(numbers) != count or not all(abs(x) < float("inf") for x in numbers):
+            raise InvalidInputError(f"--set {key}", repr(value), f"{count} finite number(s)")
+        return numbers
+
+    def need_number(self, key: str, where: str, found: str, example: str) -> float:
+        """Return a declared positive number that the source lacks.
+
+        Raises
+        ------
+        MissingFactError
+            When it is not declared; the hint holds the flag.
+        """
+        value = self.number(key)
+        if value is None:
+            raise missing(where, found, f"{key} declared", f"{key}={example}")
+        if not value > 0:
+            raise InvalidInputError(f"--set {key}", str(value), "a number over 0")
+        return value
+
+    def units(self, channel: str) -> str | None:
+        """Return the declared unit of a channel (``units.NAME``, else ``units.*``)."""
+        return self.text(f"units.{channel}") or self.text("units.*")
+
+    def unused(self) -> list[str]:
+        """Return the declared keys that nothing asked for."""
+        return sorted(set(self.facts) - self.used)
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int) or (isinstance(value, float) and isfinite(value))
+
+
+def missing(where: str, found: str, expected: str, fact: str) -> MissingFactError:
+    """Make the refusal for want of a fact, its hint the flag that settles it.
+
+    Examples
+    --------
+    >>> missing("F.npy", "no rate", "samples a second", "rate_hz=30").hint
+    'declare it: --set rate_hz=30'
+    """
+    return MissingFactError(where, found, expected, f"declare it: --set {fact}")
+
+
+def parse(settings: Iterable[str]) -> dict[str, Value]:
+    """Parse ``KEY=VALUE`` settings; numbers and comma lists of numbers become numbers.
+
+    Raises
+    ------
+    InvalidInputError
+        When a setting has no ``=`` or comes twice.
+
+    Examples
+    --------
+    >>> parse(["rate_hz=10", "voxel_um=2,0.5,0.5", "axes=time,roi"])
+    {'rate_hz': 10, 'voxel_um': [2, 0.5, 0.5], 'axes': 'time,roi'}
+    """
+    facts: dict[str, Value] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key or not text:
+            raise InvalidInputError("--set", repr(setting), "KEY=VALUE", "e.g. --set rate_hz=10")
+        if key in facts:
+            raise InvalidInputError("--set", f"{key} twice", "each fact once")
+        facts[key] = _value(text)
+    return facts
+
+
+def _value(text: str) -> Value:
+    items = [_number(item) for item in text.split(",")]
+    if any(isinstance(item, str) for item in items):
+        return text
+    return items if len(items) > 1 else items[0]
+
+
+def _number(text: str) -> float | int | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
