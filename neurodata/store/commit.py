@@ -1,0 +1,177 @@
+"""The commit: stage, verify, sync, rename, index. Nothing is visible before the rename."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import xarray as xr
+
+from neurodata.errors import IntegrityError, StoreError
+from neurodata.store import catalog, files, integrity
+from neurodata.store.digest import content_digest
+from neurodata.store.manifest import NAME, TREE, build, check_part, encode, recipe, version_of
+from neurodata.store.tree import digest_tree, write_tree
+
+STAGING = ".staging"
+LOCK = "commit.lock"
+Status = Literal["new", "same", "alias"]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What became of a recording: its id, version and content, and whether it is new."""
+
+    id: str
+    version: str
+    content: str
+    status: Status
+    size_bytes: int
+
+
+def publish(
+    root: Path, tree: xr.DataTree, dataset: str, recording: str, provenance: Mapping[str, Any]
+) -> Published:
+    """Write a recording as a new version, unless its content is there already.
+
+    Parameters
+    ----------
+    tree : DataTree
+        A recording in raw form that passed its schema.
+    provenance : mapping
+        ``inputs`` (size, sha256), ``reader``, ``options``, ``declarations``, ``steps``.
+
+    Raises
+    ------
+    StoreError
+        When the disk is full or an id differs from another one by case only.
+    IntegrityError
+        When what was read back differs from what was written.
+    """
+    check_part(dataset, "data set")
+    check_part(recording, "recording")
+    tree = tree.copy()
+    tree.attrs.update(id=f"{dataset}/{recording}", dataset=dataset)
+    with _staged(root) as folder:
+        arrays = write_tree(tree, folder / TREE)
+        if (written := digest_tree(folder / TREE)) != arrays:
+            wrong = sorted(k for k in arrays if arrays[k] != written.get(k))
+            raise IntegrityError(
+                f"{dataset}/{recording}", f"other bytes than written in {wrong}", "the same",
+                "check the disk, then ingest it again",
+            )  # fmt: skip
+        identity = {"dataset": dataset, "recording": recording}
+        content = content_digest(tree, arrays)
+        manifest = build(tree, folder, {**identity, "content": content}, provenance)
+        manifest["arrays"] = arrays
+        data = encode(manifest)
+        files.write(folder / NAME, data)
+        files.sync_tree(folder)
+        with files.locked(root / STAGING / LOCK):
+            return _commit(root, folder, manifest, version_of(data))
+
+
+def _commit(root: Path, folder: Path, manifest: Mapping[str, Any], version: str) -> Published:
+    dataset, recording, content = (manifest[key] for key in ("dataset", "recording", "content"))
+    _refuse_case_twin(root, dataset, recording)
+    known = _same_content(root, dataset, recording, content)
+    if known is not None:
+        return _point_to(root, known, manifest)
+    target = root / dataset / recording / version
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        files.rename(folder, target)
+        files.sync(target.parent.parent)
+    integrity.check(target)
+    os.utime(target / NAME)
+    with catalog.connect(root) as connection:
+        row = catalog.row(target, manifest)
+        catalog.put(connection, "versions", row)
+    return Published(f"{dataset}/{recording}", version, content, "new", row["size_bytes"])
+
+
+def _same_content(root: Path, dataset: str, recording: str, content: str) -> dict[str, Any] | None:
+    """Return the row of a version with this content, this recording's own first."""
+    with catalog.connect(root) as connection:
+        found = connection.execute(
+            "SELECT * FROM versions WHERE dataset = ? AND content = ?", (dataset, content)
+        ).fetchall()
+    rows = [
+        dict(row) for row in found if (root / dataset / row["recording"] / row["version"]).is_dir()
+    ]
+    return min(rows, key=lambda row: row["recording"] != recording, default=None)
+
+
+def _point_to(root: Path, known: dict[str, Any], manifest: Mapping[str, Any]) -> Published:
+    """Keep the known version: as the newest of its recording, or under another name."""
+    dataset, recording = manifest["dataset"], manifest["recording"]
+    target = root / dataset / known["recording"] / known["version"]
+    own = known["recording"] == recording
+    with catalog.connect(root) as connection:
+        if own:
+            os.utime(target / NAME)
+            catalog.put(connection, "versions", catalog.row(target, integrity.check(target)))
+        alias = {
+            "dataset": dataset, "recording": recording, "recipe": recipe(manifest),
+            "target": known["recording"], "version": known["version"],
+        }  # fmt: skip
+        catalog.put(connection, "aliases", alias)
+    name = f"{dataset}/{known['recording']}"
+    status: Status = "same" if own else "alias"
+    return Published(name, known["version"], known["content"], status, known["size_bytes"])
+
+
+def _refuse_case_twin(root: Path, dataset: str, recording: str) -> None:
+    for parent, name in ((root, dataset), (root / dataset, recording)):
+        if not parent.is_dir():
+            continue
+        for other in parent.iterdir():
+            if other.name != name and other.name.casefold() == name.casefold():
+                raise StoreError(
+                    f"{dataset}/{recording}", f"{other.name!r} beside {name!r}",
+                    "ids that differ by more than case", "rename one of them",
+                )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _staged(root: Path) -> Iterator[Path]:
+    """Give a new staging folder, locked while this process lives and removed at the end."""
+    folder = root / STAGING / uuid.uuid4().hex
+    lock = folder.with_suffix(".lock")
+    try:
+        with files.locked(lock):
+            folder.mkdir()
+            try:
+                yield folder
+            except OSError as error:
+                raise _no_room(root, error) from error
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _no_room(root: Path, error: OSError) -> StoreError:
+    free = shutil.disk_usage(root).free
+    hint = "free some room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the disk"
+    return StoreError(str(root), f"{error} ({free} bytes free)", "a disk to write on", hint)
+
+
+def sweep(root: Path) -> int:
+    """Remove what dead processes left in staging and return how many folders that were."""
+    removed = 0
+    staging = root / STAGING
+    for lock in sorted(staging.glob("*.lock")) if staging.is_dir() else ():
+        if lock.name == LOCK or not files.is_free(lock):
+            continue
+        removed += lock.with_suffix("").is_dir()
+        shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+        lock.unlink(missing_ok=True)
+    return removed

@@ -1,0 +1,91 @@
+"""The store's own file operations: every write outside Zarr, every fsync and the one rename."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from neurodata.errors import IntegrityError
+
+BLOCK_BYTES = 2**20
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a new file; it is not yet synced."""
+    with path.open("xb") as stream:
+        stream.write(data)
+
+
+def sync(path: Path) -> None:
+    """Force a file or a folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Force all files below a folder, then all folders, to the disk."""
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            sync(Path(parent, name))
+        sync(Path(parent))
+
+
+def rename(source: Path, target: Path) -> None:
+    """Move a folder to a name that must not exist yet, and sync the parent."""
+    source.rename(target)
+    sync(target.parent)
+
+
+def sha256(path: Path) -> str:
+    """Return the hex sha256 of a regular file, read in blocks."""
+    digest = hashlib.sha256()
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    with open(descriptor, "rb") as stream:
+        while block := stream.read(BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def listing(folder: Path) -> dict[str, int]:
+    """Return the size of every regular file below a folder, by its path.
+
+    Raises
+    ------
+    IntegrityError
+        When there is a link or a special file.
+    """
+    found = {}
+    for parent, folders, names in os.walk(folder):
+        for name in [*folders, *names]:
+            path = Path(parent, name)
+            if path.is_symlink() or not (path.is_dir() or path.is_file()):
+                raise IntegrityError(str(path), "a link", "a regular file", "ingest it again")
+            if path.is_file():
+                found[path.relative_to(folder).as_posix()] = path.stat().st_size
+    return found
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file while the block runs; it ends with the process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def is_free(path: Path) -> bool:
+    """Say whether no living process holds the lock on a file."""
+    with path.open("a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True

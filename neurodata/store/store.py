@@ -1,0 +1,250 @@
+"""A store: a folder of immutable, verified recording versions and an index of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from neurodata.errors import IntegrityError, NotFoundError, Problem, StoreError
+from neurodata.physical import physical
+from neurodata.store import catalog, integrity
+from neurodata.store.commit import STAGING, Published, publish, sweep
+from neurodata.store.manifest import NAME, TREE, read, recipe
+from neurodata.store.tree import open_tree
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def open_store(path: str | os.PathLike[str], *, create: bool = False) -> Store:
+    """Open a store.
+
+    Raises
+    ------
+    NotFoundError
+        When there is none and ``create`` is false.
+    StoreError
+        When there are recordings but no catalogue.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> open_store(tempfile.mkdtemp(), create=True).ids()
+    []
+    """
+    root = Path(path).absolute()
+    if create:
+        (root / STAGING).mkdir(parents=True, exist_ok=True)
+    if not (root / STAGING).is_dir() and not (root / catalog.FILE).is_file():
+        raise NotFoundError(str(root), "no store", "one", "ingest something, or give --store")
+    if not (root / catalog.FILE).is_file() and any(_versions(root)):
+        raise StoreError(str(root), "no catalogue", "one", "run: neurodata rebuild")
+    return Store(root)
+
+
+class Store:
+    """Recordings by id, ``dataset/recording`` or ``dataset/recording@version``.
+
+    Parameters
+    ----------
+    path : Path
+        The store's folder; use `open_store`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._checked: dict[Path, dict[str, Any]] = {}
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r})"
+
+    def ids(self, dataset: str | None = None) -> list[str]:
+        """Return the ids of all recordings, or of those of one data set."""
+        found = [f"{row['dataset']}/{row['recording']}" for row in self._rows()]
+        return [name for name in found if dataset is None or name.startswith(dataset + "/")]
+
+    def datasets(self) -> list[str]:
+        """Return the names of all data sets."""
+        return sorted({row["dataset"] for row in self._rows()})
+
+    def version(self, id: str) -> str:
+        """Return the version that an id means: the newest, or the one after ``@``.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such recording or version.
+        """
+        name, _, version = id.partition("@")
+        found = self.versions(name)
+        if not found:
+            known = ", ".join(self.ids()[:5]) or "none"
+            raise NotFoundError(str(self.path), f"no recording {name!r}", f"one of {known}")
+        wanted = version or found[0]
+        if not (self.path / name / wanted / NAME).is_file():
+            raise NotFoundError(str(self.path), f"no version {wanted!r} of {name}", "one")
+        return wanted
+
+    def versions(self, id: str) -> list[str]:
+        """Return all versions of a recording, the newest first."""
+        if not (self.path / catalog.FILE).is_file():
+            return []
+        dataset, _, recording = id.partition("/")
+        with catalog.connect(self.path) as connection:
+            found = connection.execute(
+                "SELECT version FROM versions WHERE dataset = ? AND recording = ?"
+                " ORDER BY committed_ns DESC, version DESC",
+                (dataset, recording),
+            ).fetchall()
+        return [row["version"] for row in found]
+
+    def folder(self, id: str) -> Path:
+        """Return the folder of a version."""
+        return self.path / id.partition("@")[0] / self.version(id)
+
+    def zarr(self, id: str) -> Path:
+        """Return the Zarr group of a version, checked as before a first read."""
+        self.manifest(id)
+        return self.folder(id) / TREE
+
+    def manifest(self, id: str) -> dict[str, Any]:
+        """Return a version's manifest.
+
+        Raises
+        ------
+        IntegrityError
+            When a file of the version is missing, added, damaged or of another size.
+        """
+        folder = self.folder(id)
+        if folder not in self._checked:
+            self._checked[folder] = integrity.check(folder)
+        return self._checked[folder]
+
+    def raw(self, id: str) -> xr.DataTree:
+        """Return a recording as it is stored: native integers with scale and offset."""
+        return open_tree(self.zarr(id))
+
+    def __getitem__(self, id: str) -> xr.DataTree:
+        """Return a recording in physical units, lazily; edits never reach the disk."""
+        return physical(self.raw(id))
+
+    def __contains__(self, id: str) -> bool:
+        try:
+            return bool(self.version(id))
+        except NotFoundError:
+            return False
+
+    def catalog(self) -> pd.DataFrame:
+        """Return one row per recording: id, version, modality, subject, units, rate_hz, …"""
+        return catalog.table(self._rows())
+
+    def select(self, query: str) -> list[str]:
+        """Return the ids of the recordings for which a query on the catalogue holds.
+
+        Examples
+        --------
+        ``store.select("modality == 'eeg' and rate_hz >= 250")``
+        """
+        found: list[str] = self.catalog().query(query)["id"].tolist()
+        return found
+
+    def publish(
+        self,
+        tree: xr.DataTree,
+        *,
+        dataset: str,
+        recording: str,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> Published:
+        """Write a recording that passed its schema as a new version (see `commit.publish`)."""
+        return publish(self.path, tree, dataset, recording, provenance or {})
+
+    def known(self, dataset: str, recording: str, provenance: Mapping[str, Any]) -> str | None:
+        """Return the id and version that this recipe already made, if it is intact."""
+        key = (dataset, recording, recipe(provenance))
+        with catalog.connect(self.path) as connection:
+            found = connection.execute(
+                "SELECT recording, version FROM versions"
+                " WHERE dataset = ?1 AND recording = ?2 AND recipe = ?3"
+                " UNION SELECT target, version FROM aliases"
+                " WHERE dataset = ?1 AND recording = ?2 AND recipe = ?3",
+                key,
+            ).fetchall()
+        for row in found:
+            name = f"{dataset}/{row['recording']}"
+            if name in self and self.version(name) == row["version"]:
+                self.manifest(name)
+                return f"{name}@{row['version']}"
+        return None
+
+    def verify(self, id: str | None = None) -> list[Problem]:
+        """Compare every stored byte, of one recording or of all, with manifests and catalogue."""
+        folders = [self.folder(id)] if id else list(_versions(self.path))
+        problems = [problem for folder in folders for problem in integrity.verify(folder)]
+        return problems if id else [*problems, *self._unindexed()]
+
+    def rebuild(self) -> int:
+        """Make the catalogue again from the manifests and return how many versions it holds."""
+        rows = [catalog.row(folder, read(folder)) for folder in _versions(self.path)]
+        aliases = self._aliases()
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            (self.path / f"{catalog.FILE}{suffix}").unlink(missing_ok=True)
+        with catalog.connect(self.path) as connection:
+            for row in rows:
+                catalog.put(connection, "versions", row)
+            for alias in aliases:
+                catalog.put(connection, "aliases", alias)
+        return len(rows)
+
+    def sweep(self) -> int:
+        """Remove what killed processes left in staging."""
+        return sweep(self.path)
+
+    def _rows(self) -> list[dict[str, Any]]:
+        if not (self.path / catalog.FILE).is_file():
+            return []
+        with catalog.connect(self.path) as connection:
+            return catalog.newest(connection)
+
+    def _aliases(self) -> list[dict[str, Any]]:
+        try:
+            with catalog.connect(self.path) as connection:
+                found = connection.execute("SELECT * FROM aliases").fetchall()
+        except StoreError:
+            return []
+        folder = self.path
+        return [
+            dict(a) for a in found if (folder / a["dataset"] / a["target"] / a["version"]).is_dir()
+        ]
+
+    def _unindexed(self) -> list[Problem]:
+        with catalog.connect(self.path) as connection:
+            found = connection.execute("SELECT * FROM versions").fetchall()
+        rows = {self.path / r["dataset"] / r["recording"] / r["version"]: dict(r) for r in found}
+        problems = []
+        for folder in sorted({*rows, *_versions(self.path)}):
+            if not folder.is_dir():
+                problems.append(_stray(folder, "a catalogue row without a version"))
+            elif rows.get(folder) != _row_or_none(folder):
+                problems.append(_stray(folder, "a version that the catalogue describes otherwise"))
+        return problems
+
+
+def _stray(folder: Path, found: str) -> Problem:
+    return Problem("error", str(folder), found, "the same in both", "run: neurodata rebuild")
+
+
+def _row_or_none(folder: Path) -> dict[str, Any] | None:
+    try:
+        return catalog.row(folder, read(folder))
+    except IntegrityError:
+        return None
+
+
+def _versions(root: Path) -> list[Path]:
+    found = root.glob("*/*/*")
+    return sorted(p for p in found if p.is_dir() and p.relative_to(root).parts[0] != STAGING)
