@@ -1,0 +1,58 @@
+"""Readers: one module per format, one line in the table below.
+
+A reader module has ``SUFFIXES``, ``EXTRA`` and the functions ``sniff(head, path)``,
+``members(path, folder)`` and ``read(raw, declare)``; `tests/readers/conformance.py` has the
+tests that each inherits.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, cast
+
+import xarray as xr
+
+from neurodata.declare import Declared
+from neurodata.errors import NotFoundError
+from neurodata.safe import Raw
+
+TABLE = {
+    "nwb": "neurodata.readers.nwb",
+    "edf": "neurodata.readers.edf",
+    "brainvision": "neurodata.readers.brainvision",
+    "nifti": "neurodata.readers.nifti",
+    "tiff": "neurodata.readers.tiff",
+    "adjacency": "neurodata.readers.adjacency",
+    "edgelist": "neurodata.readers.edgelist",
+}
+
+
+class Reader(Protocol):
+    """What a reader module offers."""
+
+    SUFFIXES: tuple[str, ...]
+    EXTRA: str
+
+    def sniff(self, head: bytes, path: Path) -> bool:
+        """Say whether the content (its first bytes, unpacked) is of this format."""
+
+    def members(self, path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
+        """Return all files of the recording whose main file is ``path``, that one first."""
+
+    def read(self, raw: Raw, declare: Declared) -> xr.DataTree:
+        """Return the recording in raw form, lazily, in SI units."""
+
+
+def reader(name: str) -> Reader:
+    """Return a reader by its name in the table.
+
+    Raises
+    ------
+    NotFoundError
+        When there is none of that name.
+    """
+    if name not in TABLE:
+        raise NotFoundError(f"reader {name!r}", "none of that name", ", ".join(TABLE))
+    return cast(Reader, importlib.import_module(TABLE[name]))

@@ -1,0 +1,186 @@
+"""Dense adjacency matrices as delimited text, with an optional file of one label a node.
+
+Text states neither what rows are nor what weights count. Rows as sources are declared with
+``--set axes=source,target``, columns as sources with ``--set axes=target,source``; a matrix
+that equals its transpose needs neither and is undirected. Zero means no edge.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from neurodata import safe
+from neurodata.declare import Declared, missing
+from neurodata.errors import InvalidInputError, NeurodataError, UnreadableError
+from neurodata.readers import bids
+from neurodata.readers.graph import (
+    TEXT_BYTES,
+    Edges,
+    Numbers,
+    cells_of,
+    flag,
+    graph,
+    is_number,
+    lines_of,
+    list_findings,
+    numbers,
+    rows_of,
+    separator_of,
+    siblings,
+    text_array,
+)
+from neurodata.safe import Raw
+
+SUFFIXES = (".csv", ".txt", ".tsv", ".adj")
+EXTRA = ""  # needs no optional package
+LEAST_NODES = 3
+AXES = {"source,target": False, "target,source": True}
+_TAIL = re.compile(r"[_-]?(adjacency|adj|matrix|connectome|connectivity|weights)$", re.IGNORECASE)
+
+
+def sniff(head: bytes, path: Path) -> bool:
+    """Say whether a text file is a square table of numbers.
+
+    The number of columns is seen in the first line; the rows of the file are counted.
+    """
+    lines = lines_of(head)
+    if not lines:
+        return False
+    first = cells_of(lines[0], separator_of(lines[0]))
+    if len(head) >= safe.HEAD_BYTES and len(lines) == 1:
+        first = first[:-1]  # the line may be longer than the head
+    if len(first) < LEAST_NODES or not all(is_number(cell) for cell in first):
+        return False
+    try:
+        rows = lines_of(safe.read_bytes(path, TEXT_BYTES) + b"\n")
+    except NeurodataError:
+        return False
+    return len(cells_of(rows[0], separator_of(rows[0]))) == len(rows) and not _lists_edges(rows)
+
+
+def _lists_edges(rows: Sequence[str]) -> bool:
+    """Say whether a square of 3 rows is rather a list of source, target and weight."""
+    if len(rows) != 3:
+        return False
+    table = [cells_of(row, separator_of(row)) for row in rows]
+    pairs = [tuple(row[:2]) for row in table]
+    sources = [row[0] for row in table]
+    return (
+        all(cell.isdigit() for pair in pairs for cell in pair)
+        and len(set(pairs)) == len(pairs)
+        and len(set(sources)) < len(sources)
+        and sources == sorted(sources)
+    )
+
+
+def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the matrix and the label file that shares its stem (``left_cell_labels.csv``)."""
+    stem = _TAIL.sub("", path.name.split(".")[0])
+    labels = [
+        other
+        for other in siblings(path, folder, SUFFIXES)
+        if other.name.startswith(stem) and "label" in other.name[len(stem) :].lower()
+    ]
+    return (path, *labels[:1], *bids.sidecars(path, folder))
+
+
+def read(raw: Raw, declare: Declared) -> xr.DataTree:
+    """Read a matrix as the node ``graph`` in raw form.
+
+    Raises
+    ------
+    UnreadableError
+        When a row is too short, a value is no finite number, or labels and nodes differ in count.
+    MissingFactError
+        When the direction of an asymmetric matrix or the unit of the weights is not declared.
+
+    Examples
+    --------
+    >>> folder = Path("samples/mushroom_body").resolve()
+    >>> matrix = folder / "left_adjacency.csv"
+    >>> raw = Raw(folder, members(matrix, sorted(folder.iterdir())))
+    >>> declared = Declared({"axes": "source,target", "weight_units": "count"})
+    >>> dict(read(raw, declared)["graph"].sizes)
+    {'edge': 7425, 'split': 210, 'node': 209}
+    """
+    matrix = _matrix(raw)
+    symmetric = bool(np.array_equal(matrix, matrix.T))
+    transposed = _transposed(declare)
+    units = declare.text("weight_units")
+    directed = flag(declare, "directed")
+    _require_facts(raw, symmetric or transposed is not None or directed is False, units)
+    if directed is False and not symmetric:
+        raise InvalidInputError(
+            "--set directed", "0 for a matrix that differs from its transpose", "1", "see the axes"
+        )
+    directed = not symmetric if directed is None else directed
+    matrix = matrix.T if transposed else matrix
+    source, target = np.nonzero(matrix if directed else np.triu(matrix))
+    edges = Edges(source, target, matrix[source, target])
+    list_findings(raw, edges)
+    node_id, columns = _labels(raw, len(matrix))
+    node = graph(edges, node_id, directed=directed, weight_units=units, columns=columns)
+    tree = xr.DataTree.from_dict({"graph": node})
+    tree.attrs = {**bids.facts(raw), "modality": "connectome"}
+    return tree
+
+
+def _matrix(raw: Raw) -> Numbers:
+    rows = [numbers(cells, f"{raw.name}: line {line}") for line, cells in rows_of(raw)]
+    if len(rows) != len(rows[0]):
+        raise UnreadableError(
+            raw.name,
+            f"{len(rows)} rows of {len(rows[0])} values",
+            "as many rows as values in a row",
+            "copy the file again, or read it as another format",
+        )
+    return np.stack(rows)
+
+
+def _transposed(declare: Declared) -> bool | None:
+    text = declare.text("axes")
+    if text is None:
+        return None
+    key = text.replace(" ", "")
+    if key not in AXES:
+        raise InvalidInputError("--set axes", repr(text), " or ".join(AXES))
+    return AXES[key]
+
+
+def _require_facts(raw: Raw, oriented: bool, units: str | None) -> None:
+    lacking = []
+    if not oriented:
+        lacking.append(("what rows and columns are", "axes=source,target"))
+    if units is None:
+        lacking.append(("the unit of the weights", "weight_units=count"))
+    if lacking:
+        raise missing(
+            raw.name,
+            "a matrix of numbers alone",
+            " and ".join(fact for fact, _ in lacking),
+            " --set ".join(example for _, example in lacking),
+        )
+
+
+def _labels(raw: Raw, count: int) -> tuple[list[str], dict[str, Numbers]]:
+    """Return the nodes' names, and their class when the labels repeat."""
+    index = [str(node) for node in range(count)]
+    path = raw.find(lambda path: path != raw.main and "label" in path.name.lower())
+    if path is None:
+        return index, {}
+    labels = [line.strip().strip('"') for line in safe.read_text(path).splitlines()]
+    if len(labels) != count or not all(labels):
+        raise UnreadableError(
+            path.name,
+            f"{len(labels)} lines, {labels.count('')} of them empty",
+            f"one label for each of {count} nodes and no header",
+            "correct the label file",
+        )
+    if len(set(labels)) == count:
+        return labels, {}
+    return index, {"cell_class": text_array(labels)}

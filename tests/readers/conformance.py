@@ -1,0 +1,352 @@
+"""What every reader promises, as a class of tests that a new format inherits.
+
+A format supplies `make`, which writes a small valid file, and says what it holds::
+
+    class TestEdf(ReaderTests):
+        reader = edf
+        nodes = {"eeg": "timeseries"}
+
+        def make(self, folder: Path) -> Path:
+            ...
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import pickle
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from neurodata.declare import Declared
+from neurodata.errors import NeurodataError, RefusedError
+from neurodata.safe import HEAD_BYTES, Raw, head
+
+ARRAYS = ("signal", "signal_adc", "image", "image_adc", "label")
+CUTS, FLIPS, SEED = 20, 60, 20240229
+
+
+def _nifti() -> bytes:
+    header = bytearray(352)
+    header[:4], header[344:348] = (348).to_bytes(4, "little"), b"n+1\0"
+    header[40:56] = np.array([3, 2, 2, 2, 1, 1, 1, 1], "<i2").tobytes()
+    return bytes(header) + bytes(64)
+
+
+def _hdf5() -> bytes:
+    import h5py
+
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        file["numbers"] = np.arange(4)
+    return stream.getvalue()
+
+
+def _tiff() -> bytes:
+    import tifffile
+
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, np.arange(16, dtype="u2").reshape(4, 4))
+    return stream.getvalue()
+
+
+def _npy() -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.arange(6.0))
+    return stream.getvalue()
+
+
+FOREIGN: Mapping[str, Callable[[], bytes]] = {
+    "random": lambda: np.random.default_rng(SEED).bytes(HEAD_BYTES),
+    "zeros": lambda: bytes(HEAD_BYTES),
+    "prose": lambda: b"Dear reader,\nthis is a letter, and no recording.\n" * 20,
+    "edf": lambda: b"0       " + b"X X X X".ljust(80) + b"Startdate X X X X".ljust(80) + b" " * 600,
+    "brainvision": lambda: (
+        b"Brain Vision Data Exchange Header File Version 1.0\r\n[Common Infos]\r\n"
+    ),
+    "nifti": _nifti,
+    "nifti.gz": lambda: gzip.compress(_nifti()),
+    "hdf5": _hdf5,
+    "tiff": _tiff,
+    "npy": _npy,
+    "png": lambda: b"\x89PNG\r\n\x1a\n" + bytes(64),
+    "zip": lambda: b"PK\x03\x04" + bytes(64),
+    "adjacency": lambda: b"0 1 2\n1 0 3\n2 3 0\n",
+    "edgelist": lambda: b"1 2 0.5\n1 3 2.0\n2 3 7.25\n",
+    "table": lambda: b"participant_id\tage\nsub-01\t31\n",
+}
+
+
+class ReaderTests:
+    """Tests of one reader module; a subclass sets the attributes and writes `make`.
+
+    Attributes
+    ----------
+    reader : module
+        Has ``SUFFIXES``, ``EXTRA``, ``sniff``, ``members`` and ``read``.
+    nodes : dict
+        Names of the nodes that the made file gives, with their representations.
+    declare : dict
+        Facts that the made file needs declared; every one must be used.
+    accepts : tuple of str
+        Keys of `FOREIGN` that are this very format, or not told apart from it.
+    lazy : tuple of str
+        Variables that ``read`` must not load; a text format says ``()``.
+    truncation_shows : bool
+        False where a shortened file is a valid file and only a side-car could tell.
+    lies : dict
+        Story to function ``bytes -> bytes`` that makes the header of the main file lie about
+        sizes or hold an impossible value; each must be refused.
+    canary : str
+        Text that ``make`` put into every personal field; none of it may reach the tree.
+    """
+
+    reader: ClassVar[ModuleType]
+    nodes: ClassVar[Mapping[str, str]]
+    declare: ClassVar[Mapping[str, Any]] = {}
+    accepts: ClassVar[tuple[str, ...]] = ()
+    lazy: ClassVar[tuple[str, ...]] = ARRAYS
+    truncation_shows: ClassVar[bool] = True
+    lies: ClassVar[Mapping[str, Callable[[bytes], bytes]]] = {}
+    canary: ClassVar[str] = ""
+
+    def make(self, folder: Path) -> Path:
+        """Write a small valid recording into ``folder`` and return its main file."""
+        raise NotImplementedError
+
+    def victims(self, path: Path) -> tuple[Path, ...]:
+        """Return the files that are cut short; by default the main file."""
+        return (path,)
+
+    # the call under test
+
+    def raw(self, path: Path) -> Raw:
+        """Return the recording as the scan of its folder would."""
+        folder = sorted(p for p in path.parent.rglob("*") if p.is_file())
+        return Raw(path.parent, self.reader.members(path, folder))
+
+    def read(self, path: Path) -> xr.DataTree:
+        """Read the recording with the declarations it needs."""
+        tree = self.reader.read(self.raw(path), Declared(dict(self.declare)))
+        assert isinstance(tree, xr.DataTree)
+        return tree
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "raw"
+        folder.mkdir()
+        return self.make(folder)
+
+    # recognising
+
+    def test_sniff_knows_its_own(self, path: Path) -> None:
+        assert self.reader.sniff(head(path), path) is True
+
+    def test_sniff_goes_by_content(self, path: Path) -> None:
+        renamed = path.with_name("renamed.bin")
+        renamed.write_bytes(path.read_bytes())
+        assert self.reader.sniff(head(renamed), renamed) is True
+
+    @pytest.mark.parametrize("kind", FOREIGN)
+    def test_sniff_leaves_others(self, kind: str, tmp_path: Path) -> None:
+        if kind in self.accepts:
+            pytest.skip("this very format")
+        foreign = tmp_path / f"foreign{self.reader.SUFFIXES[0]}"
+        foreign.write_bytes(FOREIGN[kind]())
+        assert self.reader.sniff(head(foreign), foreign) is False
+
+    def test_sniff_of_nothing(self, tmp_path: Path) -> None:
+        empty = tmp_path / f"empty{self.reader.SUFFIXES[0]}"
+        empty.touch()
+        assert self.reader.sniff(b"", empty) is False
+
+    def test_main_file_comes_first(self, path: Path) -> None:
+        files = self.raw(path).files
+        assert files[0] == path
+        assert len(set(files)) == len(files)
+
+    # what it gives
+
+    def test_nodes(self, path: Path) -> None:
+        tree = self.read(path)
+        found = {name: child.attrs["representation"] for name, child in tree.children.items()}
+        assert found == dict(self.nodes)
+        for child in tree.children.values():
+            assert child.attrs["schema"].startswith(child.attrs["representation"] + "/")
+
+    def test_follows_the_schema(self, path: Path) -> None:
+        from neurodata import schema
+
+        errors = [p for p in schema.check(self.read(path)) if p.level == "error"]
+        assert errors == []
+
+    def test_nothing_is_loaded(self, path: Path) -> None:
+        for name, array in variables(self.read(path)):
+            if name.rpartition("/")[2] in self.lazy and array.dtype.kind not in "OUT":
+                assert is_lazy(array), f"{name} was loaded"
+
+    def test_declarations_are_used(self, path: Path) -> None:
+        declared = Declared(dict(self.declare))
+        self.reader.read(self.raw(path), declared)
+        assert declared.unused() == []
+
+    def test_reads_the_same_twice(self, path: Path) -> None:
+        assert content(self.read(path)) == content(self.read(path))
+
+    def test_time_zone_of_the_machine_is_not_used(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        here = content(self.read(path))
+        monkeypatch.setenv("TZ", "Asia/Kathmandu")
+        time.tzset()
+        try:
+            assert content(self.read(path)) == here
+        finally:
+            monkeypatch.undo()
+            time.tzset()
+
+    def test_other_processes_read_it(self, path: Path, tmp_path: Path) -> None:
+        tree = self.read(path)
+        pickled = tmp_path / "tree.pickle"
+        pickled.write_bytes(pickle.dumps(tree))
+        code = (
+            "import pickle, sys; from pathlib import Path; "
+            "from tests.readers.conformance import content; "
+            "print(content(pickle.loads(Path(sys.argv[1]).read_bytes())))"
+        )
+        repo = Path(__file__).parents[2]
+        command = [sys.executable, "-c", code, str(pickled)]
+        done = subprocess.run(command, cwd=repo, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == content(tree)
+
+    def test_files_stay_as_they_were(self, path: Path) -> None:
+        before = {p: p.read_bytes() for p in self.raw(path).files}
+        self.read(path).load()
+        assert {p: p.read_bytes() for p in before} == before
+
+    def test_personal_fields_stay_behind(self, path: Path) -> None:
+        if not self.canary:
+            pytest.skip("the format has no personal fields")
+        raw = self.raw(path)
+        assert any(self.canary.encode() in p.read_bytes() for p in raw.files)
+        tree = self.reader.read(raw, Declared(dict(self.declare)))
+        assert self.canary not in str(texts(tree))
+        assert self.canary not in str(raw.problems)
+        assert any(p.level == "note" and "removed" in p.found for p in raw.problems)
+
+    # what it refuses
+
+    def test_empty_is_refused(self, path: Path) -> None:
+        for victim in self.victims(path):
+            whole = victim.read_bytes()
+            victim.write_bytes(b"")
+            refused(lambda: self.read(path).load())
+            victim.write_bytes(whole)
+
+    def test_cut_short_is_refused(self, path: Path) -> None:
+        whole_content = content(self.read(path))
+        for victim in self.victims(path):
+            whole = victim.read_bytes()
+            for count in cuts(len(whole)):
+                victim.write_bytes(whole[:count])
+                found = attempt(lambda: content(self.read(path)))
+                if self.truncation_shows and isinstance(found, str):
+                    assert found == whole_content, f"{victim.name} cut at {count} read as short"
+            victim.write_bytes(whole)
+
+    def test_lying_headers_are_refused(self, path: Path) -> None:
+        if not self.lies:
+            pytest.skip("the header holds no sizes")
+        whole = path.read_bytes()
+        for story, lie in self.lies.items():
+            changed = lie(whole)
+            assert changed != whole, story
+            path.write_bytes(changed)
+            refused(lambda: self.read(path).load(), story)
+
+    def test_damage_gives_no_foreign_exception(self, path: Path) -> None:
+        random = np.random.default_rng(SEED)
+        for victim in self.victims(path):
+            whole = victim.read_bytes()
+            for _ in range(FLIPS):
+                damaged = bytearray(whole)
+                for where in random.integers(len(whole), size=3):
+                    damaged[where] = random.integers(256)
+                victim.write_bytes(damaged)
+                attempt(lambda: self.read(path).load())
+            victim.write_bytes(whole)
+
+
+def variables(tree: xr.DataTree) -> Iterator[tuple[str, xr.Variable]]:
+    """Yield ``node/variable`` and the variable, coordinates included, in a fixed order."""
+    for node in sorted(tree.subtree, key=lambda n: n.path):
+        for name in sorted(node.dataset.variables, key=str):
+            yield f"{node.path.strip('/')}/{name}", node.dataset.variables[name]
+
+
+def content(tree: xr.DataTree) -> str:
+    """Return a digest of all values, dimensions and attributes of a tree."""
+    digest = hashlib.sha256()
+    for node in sorted(tree.subtree, key=lambda n: n.path):
+        digest.update(repr((node.path, sorted(node.attrs.items()))).encode())
+    for name, variable in variables(tree):
+        values = np.asarray(variable.values)
+        digest.update(repr((name, variable.dims, values.shape, str(values.dtype))).encode())
+        digest.update(repr(sorted(variable.attrs.items())).encode())
+        is_text = values.dtype.kind in "OUT"
+        digest.update(repr(values.tolist()).encode() if is_text else values.tobytes())
+    return digest.hexdigest()
+
+
+def texts(tree: xr.DataTree) -> list[Any]:
+    """Return everything in a tree that may be text: attributes and text variables."""
+    found: list[Any] = [node.attrs for node in tree.subtree]
+    for name, variable in variables(tree):
+        found += [name, variable.attrs]
+        if variable.dtype.kind in "OUT":
+            found.append(variable.values.tolist())
+    return found
+
+
+def is_lazy(variable: xr.Variable) -> bool:
+    """Say whether a variable is a dask array or a memory map."""
+    array: Any = variable._data
+    if variable.chunks is not None:
+        return True
+    while array is not None and not isinstance(array, np.memmap):
+        array = getattr(array, "base", None)
+    return array is not None
+
+
+def cuts(size: int) -> list[int]:
+    """Return the byte counts at which a file of ``size`` is cut."""
+    drawn = np.random.default_rng(SEED).integers(1, max(size, 2), CUTS)
+    edges = {0, 1, 3, 8, 127, 255, 256, 347, 512, size // 2, size - 2, size - 1}
+    return sorted(n for n in edges | {int(n) for n in drawn} if 0 <= n < size)
+
+
+def attempt(action: Callable[[], Any]) -> Any:
+    """Run ``action`` and return its value or its refusal; any other exception passes through."""
+    try:
+        return action()
+    except NeurodataError as error:
+        return error
+
+
+def refused(action: Callable[[], Any], story: str = "") -> None:
+    """Assert that ``action`` is refused by an error that says where and what."""
+    found = attempt(action)
+    assert isinstance(found, RefusedError), f"not refused: {story}"
+    assert found.where, story
+    assert found.found, story
