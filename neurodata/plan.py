@@ -1,0 +1,210 @@
+"""What an ingest would do: one job per recording, and what cannot be done and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from neurodata.declare import Declared, Value
+from neurodata.errors import InvalidInputError, NotFoundError, Problem
+from neurodata.pipeline import (
+    ID,
+    Expect,
+    Pipeline,
+    Source,
+    names,
+    read_pipeline,
+    read_yaml,
+    source_folder,
+)
+from neurodata.recognise import UNFIT, Found, recognise
+from neurodata.sources import Fingerprint, Scan, scan
+
+SIDE_FILE = "neurodata.yaml"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recording to ingest; plain data, so that it travels to other processes."""
+
+    dataset: str
+    recording: str
+    root: Path
+    files: tuple[Path, ...]
+    reader: str
+    declare: dict[str, Value]
+    options: dict[str, Any] = field(default_factory=dict)
+    expected: dict[str, Fingerprint] = field(default_factory=dict)
+    nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    attrs: dict[str, str] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The recording's id, ``dataset/recording``."""
+        return f"{self.dataset}/{self.recording}"
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the raw files."""
+        return sum(path.stat().st_size for path in self.files)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The jobs of one data set, findings about files of no job, and what to expect at the end."""
+
+    dataset: str
+    jobs: tuple[Job, ...]
+    problems: tuple[Problem, ...]
+    recordings: int | None = None
+
+
+def plan(
+    source: str | Path,
+    *,
+    dataset: str | None = None,
+    declare: Mapping[str, Value] | None = None,
+) -> Plan:
+    """Plan the ingest of a pipeline (by name or YAML path), a raw folder or a raw file.
+
+    Parameters
+    ----------
+    dataset : str, optional
+        Id of the data set; default is the pipeline's id or the folder's name.
+    declare : mapping, optional
+        Facts that the source does not state; they win over those of the pipeline.
+
+    Raises
+    ------
+    NotFoundError
+        When there is neither a pipeline nor a path of that name.
+
+    Examples
+    --------
+    >>> [job.recording for job in plan("mri_anatomical").jobs]
+    ['anatomical']
+    """
+    path = Path(source)
+    Declared(declare)
+    if path.suffix in (".yaml", ".yml") or (not path.exists() and str(source) in names()):
+        return _of_pipeline(*read_pipeline(source), dataset, dict(declare or {}))
+    if path.is_dir():
+        return _of_folder(path.resolve(), None, dataset, dict(declare or {}))
+    if path.is_file():
+        folder = path.parent.resolve()
+        return _of_folder(folder, folder / path.name, dataset, dict(declare or {}))
+    raise NotFoundError(
+        str(source), "neither a path nor a pipeline", "one of " + ", ".join(names()), "check it"
+    )
+
+
+def _of_pipeline(
+    pipeline: Pipeline, folder: Path, dataset: str | None, declare: dict[str, Value]
+) -> Plan:
+    name = dataset or pipeline.id
+    jobs: list[Job] = []
+    problems: list[Problem] = []
+    facts = {"modality": pipeline.modality, "licence": pipeline.licence,
+             "citation": pipeline.citation}  # fmt: skip
+    scans = [(source, scan(source_folder(source, folder))) for source in pipeline.sources]
+    for source, scanned in scans:
+        problems += _absent(source, scanned)
+        wanted = _listed(source, scanned)
+        found, others = recognise(wanted, pipeline.reader)
+        problems += [p for p in others if not (source.files and p.level == "warning")]
+        stated = {**pipeline.declare, **source.declare, **declare}
+        Declared(stated)
+        expected = {file.name: Fingerprint(file.size, file.sha256) for file in source.files}
+        jobs += [
+            _job(name, wanted.root, item, stated, attrs=facts, options=pipeline.options,
+                 expected=expected, nodes=pipeline.expect.nodes)
+            for item in found
+        ]  # fmt: skip
+    return _checked(name, jobs, [*dict.fromkeys(problems), *_unlisted(scans)], pipeline.expect)
+
+
+def _listed(source: Source, scanned: Scan) -> Scan:
+    """Keep the files that a source lists; all of them when it lists none."""
+    if not source.files:
+        return scanned
+    listed = {file.name for file in source.files}
+    kept = tuple(p for p in scanned.files if p.relative_to(scanned.root).as_posix() in listed)
+    return Scan(scanned.root, kept, scanned.problems)
+
+
+def _unlisted(scans: list[tuple[Source, Scan]]) -> list[Problem]:
+    """Name the files in folders of sources with lists that are on none of the lists."""
+    listed = {(found.root, file.name) for source, found in scans for file in source.files}
+    whole = {found.root for source, found in scans if not source.files}
+    there = {found.root: found.files for _, found in scans if found.root not in whole}
+    names = [(root, path.relative_to(root).as_posix()) for root in there for path in there[root]]
+    return [
+        Problem("warning", name, "a file that the pipeline does not list", "", "list or remove it")
+        for root, name in names
+        if (root, name) not in listed
+    ]
+
+
+def _absent(source: Source, scanned: Scan) -> list[Problem]:
+    there = {path.relative_to(scanned.root).as_posix() for path in scanned.files}
+    return [
+        Problem("error", file.name, "no such file", f"{file.size} bytes", "fetch it again")
+        for file in source.files
+        if file.name not in there
+    ]
+
+
+def _of_folder(
+    folder: Path, only: Path | None, dataset: str | None, declare: dict[str, Value]
+) -> Plan:
+    scanned = scan(folder)
+    side = folder / SIDE_FILE
+    stated: dict[str, Value] = {}
+    if side in scanned.files:
+        stated = _side_file(side)
+        rest = tuple(path for path in scanned.files if path != side)
+        scanned = Scan(folder, rest, scanned.problems)
+    found, problems = recognise(scanned)
+    if only is not None:
+        found = [item for item in found if only in item.files]
+        problems = [p for p in problems if p.where == only.relative_to(folder).as_posix()]
+    name = dataset or UNFIT.sub("-", folder.name).strip("-._") or "dataset"
+    jobs = [_job(name, folder, item, {**stated, **declare}) for item in found]
+    return _checked(name, jobs, problems, Expect())
+
+
+def _side_file(path: Path) -> dict[str, Value]:
+    found = read_yaml(path)
+    if set(found) - {"declare"}:
+        raise InvalidInputError(str(path), f"keys {sorted(found)}", "only the key 'declare'")
+    facts: dict[str, Value] = found.get("declare") or {}
+    if not isinstance(facts, dict):
+        raise InvalidInputError(str(path), f"declare: {facts!r}", "facts as KEY: VALUE")
+    Declared(facts)
+    return facts
+
+
+def _job(dataset: str, root: Path, found: Found, declare: dict[str, Value], **more: Any) -> Job:
+    return Job(dataset, found.name, root, found.files, found.reader, declare,
+               problems=found.problems, **more)  # fmt: skip
+
+
+def _checked(name: str, jobs: list[Job], problems: list[Problem], expect: Expect) -> Plan:
+    """Return the plan of the jobs whose names are unique (case aside); the others are findings."""
+    if not re.fullmatch(ID, name):
+        raise InvalidInputError("data set", repr(name), "letters, digits, '_', '.', '-'")
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job.recording.casefold(), []).append(job)
+    twice = [
+        Problem("error", " and ".join(job.files[0].relative_to(job.root).as_posix() for job in same),
+                f"one id {same[0].recording!r} for {len(same)} recordings", "an id for each",
+                "rename the files, or ingest the folders apart")
+        for same in groups.values() if len(same) > 1
+    ]  # fmt: skip
+    kept = tuple(same[0] for same in groups.values() if len(same) == 1)
+    return Plan(name, kept, (*problems, *twice), expect.recordings)
