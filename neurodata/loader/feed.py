@@ -1,0 +1,221 @@
+"""Everything a loader runs on: what was asked for, and the picks and functions it led to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from neurodata.errors import InvalidInputError
+from neurodata.loader.fetch import Scaling
+from neurodata.loader.plan import Array
+from neurodata.loader.recordings import Image, Opener, Recordings, Series
+from neurodata.loader.samples import Sample
+from neurodata.loader.statistics import By, Statistics, fit
+from neurodata.loader.target import (
+    Attribute,
+    Metadata,
+    Target,
+    attribute,
+    facts_of,
+    interval_columns,
+)
+from neurodata.splits import Assignment, Split
+
+SCALES: dict[str, By] = {"standard": "channel", "standard_by_type": "type"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `neurodata.load` was asked for."""
+
+    store: Opener
+    splits: Split
+    split: str
+    sample: Sample
+    target: Target
+    layout: str
+    batch_size: int
+    scale: str | Statistics | None
+    resample_hz: float | None
+    memory_mb: float
+
+    @property
+    def assignments(self) -> tuple[Assignment, ...]:
+        """The assignments of the split that is loaded."""
+        return self.splits.assignments_of(self.split)
+
+
+@dataclass(frozen=True)
+class Feed:
+    """The samples of a split and the functions that make a batch of some of them.
+
+    Parameters
+    ----------
+    picks : structured array (sample,)
+        The grid, in order; see `neurodata.loader.plan`.
+    fetch : function of picks
+        Gives the arrays of a batch.
+    target : function of indices into ``picks``, optional
+        Gives what the batch's target adds.
+    left_out : Counter of str
+        Samples of the grid that cannot be used, by reason.
+    rate_hz : float, optional
+    channel_units : tuple of tuple of str
+        Units per recording and channel, before any scaling.
+    statistics : Statistics, optional
+        Set when the batches are scaled.
+    """
+
+    picks: Array
+    fetch: Callable[[Array], dict[str, Any]]
+    target: Callable[[Array], dict[str, Any]] | None
+    left_out: Counter[str]
+    channel_units: tuple[tuple[str, ...], ...]
+    rate_hz: float | None = None
+    statistics: Statistics | None = None
+
+
+def statistics_of(
+    request: Request, parts: Callable[[Recordings, Sequence[Assignment], By], Any], node: str
+) -> Statistics | None:
+    """Return the statistics that a request means, fitted on the training split only.
+
+    Parameters
+    ----------
+    parts : function of recordings, assignments and ``by``
+        Yields the data of the assignments.
+
+    Raises
+    ------
+    InvalidInputError
+        When the scale has no known name.
+    LeakageError
+        When given statistics saw data that the split holds out.
+    """
+    scale = request.scale
+    if scale is None:
+        return None
+    if isinstance(scale, Statistics):
+        scale.require_no_leak(request.splits.assignments)
+        return scale
+    if scale not in SCALES:
+        raise InvalidInputError("scale", repr(scale), f"None, {', '.join(SCALES)} or Statistics")
+    training = request.splits.assignments_of("train")
+    recordings = Recordings(request.store, training, memory_mb=0)
+    by = SCALES[scale]
+    found: Any = parts(recordings, training, by)
+    return fit(node, by, found, training)
+
+
+def scaling_of(
+    statistics: Statistics | None, recordings: Recordings, facts: Sequence[Series | Image]
+) -> Scaling | None:
+    """Return mean and standard deviation of each recording's channels."""
+    if statistics is None:
+        return None
+    return {
+        number: statistics.of(item, recordings.where(number, statistics.node))
+        for number, item in enumerate(facts)
+    }
+
+
+def refuse_scale(request: Request) -> None:
+    """Refuse a scale where there is none to fit.
+
+    Raises
+    ------
+    InvalidInputError
+        When one was asked for.
+    """
+    if request.scale is not None:
+        raise InvalidInputError(
+            "scale",
+            f"a scale for {type(request.sample).__name__}",
+            "None",
+            "scale in `transform`",
+        )
+
+
+def unknown_target(request: Request, target: Target) -> InvalidInputError:
+    """Return the refusal of a target that a sample cannot have."""
+    return InvalidInputError(
+        "target",
+        f"{target!r} for {type(request.sample).__name__}",
+        "a label, a recording's fact, a node of the same kind or a function",
+    )
+
+
+def plain_target(
+    request: Request,
+    recordings: Recordings,
+    target: Target,
+    picks: Array,
+    length_s: float | None = None,
+    intervals: str | None = None,
+) -> Callable[[Array], dict[str, Any]]:
+    """Return the target function of a fact of the recording, or of a function of metadata.
+
+    Raises
+    ------
+    InvalidInputError
+        When the sample cannot have such a target.
+    """
+    if isinstance(target, Attribute):
+        values = attribute(recordings, target.name)
+        return partial(per_pick, values[picks["recording"]])
+    if callable(target):
+        return partial(called, target, recordings, intervals, length_s, picks)
+    raise unknown_target(request, target)
+
+
+def per_pick(values: Array, at: Array) -> dict[str, Any]:
+    """Return ``target``: the values of some picks."""
+    return {"target": values[at]}
+
+
+def called(
+    function: Callable[[Metadata], Any],
+    recordings: Recordings,
+    intervals: str | None,
+    length_s: float | None,
+    picks: Array,
+    at: Array,
+) -> dict[str, Any]:
+    """Return ``target``: the function of each sample's metadata, stacked."""
+    every = [metadata(recordings, intervals, length_s, pick) for pick in picks[at]]
+    return {"target": np.asarray([function(item) for item in every])}
+
+
+def metadata(
+    recordings: Recordings, intervals: str | None, length_s: float | None, pick: Any
+) -> Mapping[str, Any]:
+    """Return what a target function sees of a sample.
+
+    ``id``, ``version``, ``recording``, ``attrs`` (the recording's facts), ``start_s`` where
+    there is a clock; windows have ``length_s``, trials ``interval`` (their row), patches
+    ``corner_zyx`` and ``shape_zyx``.
+    """
+    number = int(pick["recording"])
+    found: dict[str, Any] = {
+        "id": recordings.ids[number],
+        "version": recordings.versions[number],
+        "recording": number,
+        "attrs": facts_of(recordings, number),
+    }
+    if np.isfinite(pick["start_s"]):
+        found["start_s"] = float(pick["start_s"])
+    if length_s is not None:
+        found["length_s"] = length_s
+    for name in ("corner_zyx", "shape_zyx"):
+        if name in pick.dtype.names:
+            found[name] = tuple(int(n) for n in pick[name])
+    if intervals is not None:
+        data = recordings.node(number, intervals)
+        names = interval_columns(recordings, number) & set(map(str, data.variables))
+        found["interval"] = {name: data[name].values[pick["row"]] for name in sorted(names)}
+    return found

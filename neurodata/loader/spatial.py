@@ -1,0 +1,185 @@
+"""The feed of patches, volumes and graphs: everything that is not cut from a time axis."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from neurodata.errors import InvalidInputError
+from neurodata.loader.feed import (
+    Feed,
+    Request,
+    plain_target,
+    refuse_scale,
+    scaling_of,
+    statistics_of,
+    unknown_target,
+)
+from neurodata.loader.fetch import fetch_graphs, fetch_patches, patch, voxels
+from neurodata.loader.plan import Array, plan_patches
+from neurodata.loader.recordings import AXES, Image, Recordings, choose_node, image_of
+from neurodata.loader.samples import Graphs, Patches, Volumes
+from neurodata.loader.spans import NOT_FINITE, boxes_of
+from neurodata.loader.statistics import By, image_parts
+from neurodata.loader.target import Node, resolve
+from neurodata.splits import Assignment
+
+Function = Callable[[Array], dict[str, Any]]
+
+
+def patch_feed(request: Request, sample: Patches | Volumes, recordings: Recordings) -> Feed:
+    """Return the feed of patches or whole volumes.
+
+    Raises
+    ------
+    InvalidInputError
+        When whole volumes of several shapes cannot share a batch.
+    """
+    node = choose_node(recordings, "volume", sample.node)
+    images = _images(recordings, node)
+    picks = plan_patches(boxes_of(recordings, images, request.assignments), sample)
+    shapes = {tuple(map(int, shape)) for shape in np.unique(picks["shape_zyx"], axis=0)}
+    if len(shapes) > 1 and request.batch_size > 1:
+        raise InvalidInputError(
+            "Volumes",
+            f"shapes {', '.join(map(str, sorted(shapes)))}",
+            "one shape",
+            "give batch_size=1, or Patches(shape_zyx)",
+        )
+    finite = _finite(recordings, node, images, picks)
+    picks = picks[finite]
+    statistics = statistics_of(request, partial(_parts, node), node)
+    scaling = scaling_of(statistics, recordings, images)
+    return Feed(
+        picks=picks,
+        fetch=partial(fetch_patches, recordings, node, images, scaling),
+        target=_target(request, recordings, images, picks),
+        left_out=+Counter({NOT_FINITE: int((~finite).sum())}),
+        channel_units=tuple(image.units for image in images),
+        statistics=statistics,
+    )
+
+
+def _images(recordings: Recordings, node: str) -> list[Image]:
+    return [image_of(recordings, number, node) for number in range(len(recordings.ids))]
+
+
+def _finite(recordings: Recordings, node: str, images: Sequence[Image], picks: Array) -> Array:
+    """Say which patches are finite throughout; integers always are."""
+    finite = np.ones(len(picks), bool)
+    for number, image in enumerate(images):
+        if recordings.node(number, node)[image.variable].dtype.kind == "f":
+            for at in np.flatnonzero(picks["recording"] == number):
+                with np.errstate(over="ignore"):
+                    values = patch(recordings, node, image, picks[at]).astype("f4")
+                finite[at] = np.isfinite(values).all()
+    return finite
+
+
+def _parts(node: str, recordings: Recordings, assignments: Sequence[Assignment], by: By) -> Any:
+    images = _images(recordings, node)
+    return image_parts(recordings, node, images, boxes_of(recordings, images, assignments), by)
+
+
+def _target(
+    request: Request, recordings: Recordings, images: Sequence[Image], picks: Array
+) -> Function | None:
+    target = resolve(request.target, recordings)
+    if target is None:
+        return None
+    if not isinstance(target, Node):
+        return plain_target(request, recordings, target, picks)
+    kinds = {
+        recordings.node(number, target.name).attrs.get("representation")
+        for number in range(len(recordings.ids))
+        if target.name in recordings.tree(number).children
+    }
+    if kinds == {"instances"}:
+        choose_node(recordings, "instances", target.name, "target")
+        dims = _label_dims(recordings, target.name, images)
+        return partial(_labels, recordings, target.name, dims, picks)
+    choose_node(recordings, "volume", target.name, "target")
+    pairs = _images(recordings, target.name)
+    for number, (one, other) in enumerate(zip(images, pairs, strict=True)):
+        where = recordings.where(number, target.name)
+        _require_shape(where, other.shape_zyx, one.shape_zyx)
+        if one.n != other.n and other.n != 1:
+            raise InvalidInputError(where, f"{other.n} time points", f"{one.n}, as the image, or 1")
+    return partial(_paired, recordings, target.name, pairs, picks)
+
+
+def _label_dims(
+    recordings: Recordings, node: str, images: Sequence[Image]
+) -> list[tuple[str, ...]]:
+    """Return the dims of each recording's label array, once its shape is the image's."""
+    every = []
+    for number, image in enumerate(images):
+        label = recordings.node(number, node)["label"]
+        z, y, x = (label.sizes.get(axis, 1) for axis in AXES)
+        _require_shape(recordings.where(number, node), (z, y, x), image.shape_zyx)
+        every.append(tuple(map(str, label.dims)))
+    return every
+
+
+def _require_shape(where: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if found != expected:
+        raise InvalidInputError(where, f"voxels {found}", f"{expected}, as the image has")
+
+
+def _labels(
+    recordings: Recordings, node: str, dims: Sequence[tuple[str, ...]], picks: Array, at: Array
+) -> dict[str, Any]:
+    """Return ``target (batch, layer, z, y, x)`` integer labels; layers padded with 0."""
+    found = [
+        voxels(recordings, node, "label", dims[pick["recording"]], "layer", pick)
+        for pick in picks[at]
+    ]
+    wide = any(values.dtype.itemsize > 2 for values in found)
+    layers = max(len(values) for values in found)
+    target = np.zeros((len(found), layers, *found[0].shape[1:]), "i8" if wide else "i4")
+    for row, values in enumerate(found):
+        target[row, : len(values)] = values
+    return {"target": target}
+
+
+def _paired(
+    recordings: Recordings, node: str, pairs: Sequence[Image], picks: Array, at: Array
+) -> dict[str, Any]:
+    """Return ``target (batch, channel, z, y, x)`` and ``target_mask`` of another volume."""
+    found = fetch_patches(recordings, node, pairs, None, picks[at])
+    return {"target": found["image"], "target_mask": found["mask"]}
+
+
+def graph_feed(request: Request, sample: Graphs, recordings: Recordings) -> Feed:
+    """Return the feed of graphs, one per recording.
+
+    Raises
+    ------
+    InvalidInputError
+        When the split cuts recordings.
+    """
+    refuse_scale(request)
+    node = choose_node(recordings, "graph", sample.node)
+    cut = [a["id"] for a in request.assignments if "start_s" in a or "box_zyx" in a]
+    if cut:
+        raise InvalidInputError(
+            f"split: {cut[0]}", "a part of a graph", "whole recordings", "split by recording"
+        )
+    picks = np.zeros(len(recordings.ids), [("recording", "i4"), ("start_s", "f8")])
+    picks["recording"], picks["start_s"] = np.arange(len(picks)), np.nan
+    target = resolve(request.target, recordings)
+    if isinstance(target, Node):
+        raise unknown_target(request, target)
+    function = None if target is None else plain_target(request, recordings, target, picks)
+    units = str(recordings.node(0, node).attrs.get("weight_units", ""))
+    return Feed(
+        picks=picks,
+        fetch=partial(fetch_graphs, recordings, node),
+        target=function,
+        left_out=Counter(),
+        channel_units=((units,),) * len(picks),
+    )
