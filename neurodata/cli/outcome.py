@@ -1,0 +1,151 @@
+"""What a verb gives back, and how it is shown: a table for people, one object for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import typer
+
+from neurodata.errors import (
+    InvalidInputError,
+    MissingDependencyError,
+    NeurodataError,
+    NotFoundError,
+    Problem,
+    ProblemsError,
+    RefusedError,
+)
+
+DONE, FAILED, MISUSE, FAULT = 0, 1, 2, 3
+STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Items (rows of one form), findings, and a sentence for people."""
+
+    items: Sequence[Mapping[str, Any]] = ()
+    problems: Sequence[Problem] = ()
+    says: str = ""
+    failed: bool = False
+    columns: Sequence[str] = field(default=())
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed and no finding is an error."""
+        return not self.failed and not any(p.level == "error" for p in self.problems)
+
+
+def run(verb: Callable[[], Outcome], as_json: bool) -> NoReturn:
+    """Do what a verb does, show it, and end with the exit code that says how it went."""
+    try:
+        outcome = verb()
+    except (InvalidInputError, NotFoundError, MissingDependencyError) as error:
+        outcome, code = Outcome(problems=[error.problem]), MISUSE
+    except ProblemsError as error:
+        outcome, code = Outcome(problems=error.problems), FAILED
+    except RefusedError as error:
+        outcome, code = Outcome(problems=[error.problem]), FAILED
+    except NeurodataError as error:
+        outcome, code = Outcome(problems=[Problem("error", "neurodata", str(error))]), FAILED
+    except Exception as error:  # the last resort: a fault is shown as one, with its traceback
+        sys.stderr.write(clean(traceback.format_exc()))
+        found = f"{type(error).__name__}: {error}"
+        outcome, code = Outcome(problems=[Problem("error", "neurodata", found)]), FAULT
+    else:
+        code = DONE if outcome.ok else FAILED
+    show_json(outcome) if as_json else show_text(outcome)
+    raise typer.Exit(code)
+
+
+def show_json(outcome: Outcome) -> None:
+    """Print one JSON object: ok, items, problems."""
+    problems = [problem.as_dict() for problem in outcome.problems]
+    whole = {"ok": outcome.ok, "items": list(outcome.items), "problems": problems}
+    text = json.dumps(whole, indent=2, ensure_ascii=False, default=str)
+    sys.stdout.write("".join(map(_escaped, text)) + "\n")
+
+
+def _escaped(character: str) -> str:
+    """Return a character as JSON may show it: those that drive a terminal as ``\\u`` escapes."""
+    if character.isprintable() or character == "\n":
+        return character
+    code = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{code[i : i + 4]}" for i in range(0, len(code), 4))
+
+
+def show_text(outcome: Outcome) -> None:
+    """Print a table of items, then the findings, then the sentence."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(emoji=False)
+    if outcome.items:
+        console.print(_table(outcome))
+    for problem in outcome.problems:
+        style = STYLES[problem.level]
+        text = str(problem).removeprefix(f"{problem.level}: ")
+        console.print(f"[{style}]{problem.level}[/{style}] {escape(clean(text))}", soft_wrap=True)
+    if outcome.says:
+        console.print(escape(clean(outcome.says)), soft_wrap=True)
+
+
+def _table(outcome: Outcome) -> Any:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    columns = outcome.columns or list(outcome.items[0])
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for item in outcome.items:
+        table.add_row(*(_cell(item.get(column)) for column in columns))
+    return table
+
+
+def _cell(value: Any) -> str:
+    from rich.markup import escape
+
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        return escape(clean(", ".join(map(str, value))))
+    return escape(clean(str(value)))
+
+
+def clean(text: str) -> str:
+    """Return text without control characters, so that data cannot drive a terminal.
+
+    Examples
+    --------
+    >>> clean("a" + chr(27) + "[31mb")
+    'a?[31mb'
+    """
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
+def size(count: float) -> str:
+    """Return a size in bytes for people.
+
+    Examples
+    --------
+    >>> size(1536)
+    '1.5 kB'
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024 if unit == "B" else 1000
+    raise AssertionError
+
+
+def rows(found: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Return mappings cut down to some columns."""
+    return [{column: row.get(column) for column in columns} for row in found]

@@ -1,0 +1,257 @@
+"""The verbs, with their options and help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from neurodata.cli.outcome import Outcome, run, size
+from neurodata.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from neurodata.declare import Value
+    from neurodata.ingestion import Result
+
+app = typer.Typer(
+    help="Verified neuroscience data: from raw recordings to training and publication.\n\n"
+    "Example: neurodata ingest raw/ --set rate_hz=30, then neurodata ls",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+StorePath = Annotated[
+    Path, typer.Option("--store", envvar="NEURODATA_STORE", help="Folder of the store.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Declare a fact, e.g. rate_hz=10; repeatable.")
+]
+DatasetId = Annotated[str | None, typer.Option("--dataset", help="Id of the data set.")]
+STORE = Path("store")
+
+
+@app.command()
+def datasets(as_json: Json = False) -> None:
+    """List the data sets that neurodata has pipelines for. Example: neurodata datasets."""
+
+    def verb() -> Outcome:
+        from neurodata.pipeline import names, read_pipeline
+
+        pipelines = [read_pipeline(name)[0] for name in names()]
+        keys = ("id", "modality", "title", "licence")
+        return Outcome([{key: getattr(p, key) for key in keys} for p in pipelines])
+
+    run(verb, as_json)
+
+
+@app.command()
+def plan(
+    sources: Annotated[list[str], typer.Argument(help="Pipelines, folders or files.")],
+    dataset: DatasetId = None,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Show what an ingest would do. Example: neurodata plan raw/ --set voxel_um=2,0.5,0.5."""
+
+    def verb() -> Outcome:
+        from neurodata.plan import plan as planned
+
+        plans = [planned(s, dataset=dataset, declare=facts(settings)) for s in sources]
+        jobs = [job for found in plans for job in found.jobs]
+        items = [
+            {
+                "id": job.id,
+                "reader": job.reader,
+                "files": [p.relative_to(job.root).as_posix() for p in job.files],
+                "size_bytes": job.size_bytes,
+            }
+            for job in jobs
+        ]
+        problems = [p for found in plans for p in found.problems]
+        problems += [p for job in jobs for p in job.problems]
+        total = size(sum(job.size_bytes for job in jobs))
+        return Outcome(items, problems, f"{len(jobs)} recordings, {total}")
+
+    run(verb, as_json)
+
+
+@app.command()
+def ingest(
+    sources: Annotated[list[str], typer.Argument(help="Pipelines, folders or files.")],
+    store: StorePath = STORE,
+    dataset: DatasetId = None,
+    settings: Settings = None,
+    jobs: Annotated[int, typer.Option(help="Number of processes.")] = 1,
+    direct: Annotated[bool, typer.Option("--direct", help="Without Prefect.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read, check and store recordings. Example: neurodata ingest raw/ --set rate_hz=30."""
+
+    def verb() -> Outcome:
+        from neurodata.cli.progress import ingest_all
+
+        results = ingest_all(
+            sources, store, dataset=dataset, declare=facts(settings), jobs=jobs, direct=direct
+        )
+        return ingested(results)
+
+    run(verb, as_json)
+
+
+def ingested(results: list[Result]) -> Outcome:
+    """Return what an ingest did, as a verb's outcome."""
+    entries = [entry for result in results for entry in result.entries]
+    items = [
+        {
+            "id": e.id,
+            "status": e.status,
+            "version": e.version,
+            "size_bytes": e.size_bytes,
+            "seconds": round(e.seconds, 2),
+            "problems": [p.as_dict() for p in e.problems],
+        }
+        for e in entries
+    ]
+    problems = [p for result in results for p in result.problems]
+    problems += [p for e in entries for p in e.problems]
+    counts = {s: sum(e.status == s for e in entries) for s in ("new", "same", "alias", "failed")}
+    says = ", ".join(f"{count} {status}" for status, count in counts.items())
+    if entries and not counts["new"] and not counts["failed"]:
+        says += ": nothing new to ingest"
+    failed = any(not result.ok for result in results)
+    return Outcome(items, problems, says, failed, ("id", "status", "version", "seconds"))
+
+
+@app.command()
+def ls(
+    query: Annotated[
+        str | None, typer.Argument(help="E.g. \"modality == 'eeg' and rate_hz >= 250\"")
+    ] = None,
+    store: StorePath = STORE,
+    as_json: Json = False,
+) -> None:
+    """List recordings. Example: neurodata ls "modality == 'eeg'"."""
+
+    def verb() -> Outcome:
+        from neurodata.store import open_store
+
+        opened = open_store(store)
+        table = opened.catalog()
+        if query:
+            table = table[table["id"].isin(opened.select(query))]
+        plain = table.astype(object).where(table.notna(), None)
+        items = [{str(k): v for k, v in row.items()} for row in plain.to_dict("records")]
+        columns = (
+            "id",
+            "modality",
+            "subject",
+            "nodes",
+            "rate_hz",
+            "units",
+            "size_bytes",
+            "version",
+        )
+        return Outcome(items, (), f"{len(items)} recordings", columns=columns)
+
+    run(verb, as_json)
+
+
+@app.command()
+def show(
+    id: Annotated[str, typer.Argument(help="dataset/recording, or with @version")],
+    store: StorePath = STORE,
+    picture: Annotated[Path | None, typer.Option(help="Write the picture here (PNG).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show one recording. Example: neurodata show eeg_fp1/test_utf8 --picture eeg.png."""
+
+    def verb() -> Outcome:
+        from neurodata.store import open_store
+
+        opened = open_store(store)
+        manifest = opened.manifest(id)
+        items = [{"node": n, **kinds, **_flat(manifest["summary"][n])}
+                 for n, kinds in manifest["nodes"].items()]  # fmt: skip
+        if picture:
+            from neurodata.report import recording_picture
+
+            picture.write_bytes(recording_picture(opened[id]))
+        facts = "\n".join(f"{key}: {value}" for key, value in manifest["attrs"].items())
+        columns = ("node", "representation", "dims", "units", "rate_hz", "start_s", "stop_s")
+        says = f"{facts}\nversion: {opened.version(id)}\ncontent: {manifest['content']}"
+        return Outcome(items, (), says, columns=columns)
+
+    run(verb, as_json)
+
+
+def _flat(summary: dict[str, Any]) -> dict[str, Any]:
+    dims = " ".join(f"{dim}={count}" for dim, count in summary["dims"].items())
+    return {**summary, "dims": dims}
+
+
+@app.command()
+def validate(
+    id: Annotated[str | None, typer.Argument(help="One recording; default is all.")] = None,
+    store: StorePath = STORE,
+    as_json: Json = False,
+) -> None:
+    """Check schema and data quality. Example: neurodata validate eeg_fp1/test_utf8."""
+
+    def verb() -> Outcome:
+        from dataclasses import replace
+
+        from neurodata.schema import validate as check
+        from neurodata.store import open_store
+
+        opened = open_store(store)
+        ids = [id] if id else opened.ids()
+        problems = [
+            replace(p, where=f"{name}: {p.where}") for name in ids for p in check(opened.raw(name))
+        ]
+        return Outcome([{"id": name} for name in ids], problems, f"{len(ids)} recordings checked")
+
+    run(verb, as_json)
+
+
+@app.command()
+def verify(
+    id: Annotated[str | None, typer.Argument(help="One recording; default is all.")] = None,
+    store: StorePath = STORE,
+    as_json: Json = False,
+) -> None:
+    """Compare every stored byte with the manifests. Example: neurodata verify."""
+
+    def verb() -> Outcome:
+        from neurodata.store import open_store
+
+        opened = open_store(store)
+        ids = [id] if id else opened.ids()
+        problems = opened.verify(id)
+        says = f"{len(ids)} recordings: " + (f"{len(problems)} findings" if problems else "intact")
+        return Outcome([{"id": name} for name in ids], problems, says)
+
+    run(verb, as_json)
+
+
+@app.command()
+def rebuild(store: StorePath = STORE, as_json: Json = False) -> None:
+    """Make the catalogue again from the manifests. Example: neurodata rebuild."""
+
+    def verb() -> Outcome:
+        from neurodata.store import Store
+
+        if not store.is_dir():
+            raise InvalidInputError(str(store), "no such folder", "a store", "give --store")
+        count = Store(store.absolute()).rebuild()
+        return Outcome([{"versions": count}], (), f"{count} versions in the catalogue")
+
+    run(verb, as_json)
+
+
+def facts(settings: list[str] | None) -> dict[str, Value]:
+    """Return the facts that ``--set`` options declare."""
+    from neurodata.declare import parse
+
+    return parse(settings or ())
