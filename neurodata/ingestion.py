@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -19,7 +21,6 @@ from neurodata.errors import (
     ProblemsError,
     RefusedError,
     SchemaError,
-    UnreadableError,
 )
 from neurodata.plan import Job, Plan, plan
 from neurodata.privacy import scrub
@@ -27,7 +28,7 @@ from neurodata.readers import reader
 from neurodata.readers.bids import entities
 from neurodata.safe import Raw
 from neurodata.schema import validate
-from neurodata.sources import Fingerprint, fingerprint
+from neurodata.sources import Fingerprint, matching
 from neurodata.store import Store, open_store
 
 Status = Literal["new", "same", "alias", "failed"]
@@ -141,11 +142,25 @@ def prepare(store: Store | str | Path) -> Path:
 
 def _run(jobs: tuple[Job, ...], store: Path, processes: int) -> Iterator[Entry]:
     if processes <= 1 or len(jobs) <= 1:
-        yield from (ingest_recording(job, store=store) for job in jobs)
+        for job in jobs:
+            yield _entry(job, partial(ingest_recording, job, store=store))
         return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for done in as_completed([pool.submit(ingest_recording, job, store=store) for job in jobs]):
-            yield done.result()
+        pending = {pool.submit(ingest_recording, job, store=store): job for job in jobs}
+        for done in as_completed(pending):
+            yield _entry(pending[done], done.result)
+
+
+def _entry(job: Job, attempt: Callable[[], Entry]) -> Entry:
+    """Return a recording's entry; an unforeseen exception fails it and lets the others go on."""
+    try:
+        return attempt()
+    except Exception as error:
+        logging.getLogger("neurodata").exception("ingest of %s", job.id)
+        found = f"{type(error).__name__}: {error}"
+        hint = "run it again: what is done is not repeated"
+        problem = Problem("error", job.id, found, "an ingest without exceptions", hint)
+        return Entry(job.id, "", "failed", (*job.problems, problem))
 
 
 def finish(planned: Plan, entries: list[Entry]) -> Result:
@@ -184,16 +199,8 @@ def ingest_recording(job: Job, *, store: Path) -> Entry:
 
 
 def _fingerprint(job: Job, path: Path) -> Fingerprint:
-    """Return a file's identity, which must be the one that the pipeline states."""
     name = path.relative_to(job.root).as_posix()
-    found = fingerprint(path)
-    wanted = job.expected.get(name, found)
-    if found != wanted:
-        raise UnreadableError(
-            name, f"{found.size} bytes, sha256 {found.sha256[:16]}…",
-            f"{wanted.size} bytes, sha256 {wanted.sha256[:16]}…", "fetch the file again",
-        )  # fmt: skip
-    return found
+    return matching(path, name, job.expected.get(name))
 
 
 def _publish(job: Job, raw: Raw, inputs: Mapping[Path, Fingerprint], store: Store) -> Entry:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neurodata.declare import Declared, Value
-from neurodata.errors import InvalidInputError, NotFoundError, Problem
+from neurodata.errors import InvalidInputError, NotFoundError, Problem, UnreadableError
 from neurodata.pipeline import (
     ID,
     Expect,
@@ -21,7 +21,7 @@ from neurodata.pipeline import (
     source_folder,
 )
 from neurodata.recognise import UNFIT, Found, recognise
-from neurodata.sources import Fingerprint, Scan, scan
+from neurodata.sources import Fingerprint, Scan, matching, scan
 
 SIDE_FILE = "neurodata.yaml"
 
@@ -46,6 +46,11 @@ class Job:
     def id(self) -> str:
         """The recording's id, ``dataset/recording``."""
         return f"{self.dataset}/{self.recording}"
+
+    @property
+    def name(self) -> str:
+        """The main file's path below the root."""
+        return self.files[0].relative_to(self.root).as_posix()
 
     @property
     def size_bytes(self) -> int:
@@ -116,6 +121,7 @@ def _of_pipeline(
         wanted = _listed(source, scanned)
         found, others = recognise(wanted, pipeline.reader)
         problems += [p for p in others if not (source.files and p.level == "warning")]
+        problems += _changed(source, wanted, {path for item in found for path in item.files})
         stated = {**pipeline.declare, **source.declare, **declare}
         Declared(stated)
         expected = {file.name: Fingerprint(file.size, file.sha256) for file in source.files}
@@ -156,6 +162,20 @@ def _absent(source: Source, scanned: Scan) -> list[Problem]:
         for file in source.files
         if file.name not in there
     ]
+
+
+def _changed(source: Source, scanned: Scan, used: set[Path]) -> list[Problem]:
+    """Compare listed files that no recording uses with the list; ingest compares the others."""
+    stated = {file.name: Fingerprint(file.size, file.sha256) for file in source.files}
+    problems = []
+    for path in sorted(set(scanned.files) - used):
+        name = path.relative_to(scanned.root).as_posix()
+        if name in stated:
+            try:
+                matching(path, name, stated[name])
+            except UnreadableError as error:
+                problems.append(error.problem)
+    return problems
 
 
 def _of_folder(
@@ -201,7 +221,7 @@ def _checked(name: str, jobs: list[Job], problems: list[Problem], expect: Expect
     for job in jobs:
         groups.setdefault(job.recording.casefold(), []).append(job)
     twice = [
-        Problem("error", " and ".join(job.files[0].relative_to(job.root).as_posix() for job in same),
+        Problem("error", " and ".join(job.name for job in same),
                 f"one id {same[0].recording!r} for {len(same)} recordings", "an id for each",
                 "rename the files, or ingest the folders apart")
         for same in groups.values() if len(same) > 1

@@ -86,8 +86,8 @@ def _found(root: Path, path: Path, name: str, files: tuple[Path, ...]) -> Found:
     suffixes = reader(name).SUFFIXES
     if not path.name.lower().endswith(suffixes):
         problems.append(
-            Problem("warning", where, f"content of format {name}", "a suffix " + " or ".join(suffixes),
-                    "read by its content; rename the file")
+            Problem("warning", where, f"content of format {name}",
+                    "a suffix " + " or ".join(suffixes), "read by its content; rename the file")
         )  # fmt: skip
     bids = recording_name(path)
     if bids is None:

@@ -89,6 +89,7 @@ def _commit(root: Path, folder: Path, manifest: Mapping[str, Any], version: str)
     if not target.exists():
         files.rename(folder, target)
         files.sync(target.parent.parent)
+        files.sync(root)
     integrity.check(target)
     os.utime(target / NAME)
     with catalog.connect(root) as connection:
@@ -165,13 +166,35 @@ def _no_room(root: Path, error: OSError) -> StoreError:
 
 
 def sweep(root: Path) -> int:
-    """Remove what dead processes left in staging and return how many folders that were."""
-    removed = 0
-    staging = root / STAGING
-    for lock in sorted(staging.glob("*.lock")) if staging.is_dir() else ():
-        if lock.name == LOCK or not files.is_free(lock):
+    """Finish or remove what dead processes left and return how many folders were removed."""
+    removed, renamed = 0, False
+    for lock in sorted((root / STAGING).glob("*.lock")):
+        if lock.name == LOCK:
             continue
-        removed += lock.with_suffix("").is_dir()
-        shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-        lock.unlink(missing_ok=True)
+        with files.if_free(lock) as free:
+            if free:
+                there = lock.with_suffix("").is_dir()
+                removed, renamed = removed + there, renamed or not there
+                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                lock.unlink(missing_ok=True)
+    if renamed:
+        _index(root)
     return removed
+
+
+def _index(root: Path) -> None:
+    """Enter whole versions that the catalogue lacks: their writer died after the rename."""
+    with files.locked(root / STAGING / LOCK), catalog.connect(root) as connection:
+        found = connection.execute("SELECT dataset, recording, version FROM versions")
+        known = {tuple(row) for row in found}
+        for folder in versions(root):
+            if folder.relative_to(root).parts not in known:
+                with contextlib.suppress(IntegrityError):
+                    row = catalog.row(folder, integrity.check(folder))
+                    catalog.put(connection, "versions", row)
+
+
+def versions(root: Path) -> list[Path]:
+    """Return the folders of all versions of all recordings."""
+    found = (path for path in root.glob("*/*/*") if path.is_dir())
+    return sorted(path for path in found if not path.relative_to(root).parts[0].startswith("."))

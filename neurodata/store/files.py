@@ -76,16 +76,29 @@ def listing(folder: Path) -> dict[str, int]:
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on a file while the block runs; it ends with the process."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+    while True:
+        with path.open("a") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            if _is_open_at(stream.fileno(), path):
+                yield
+                return
 
 
-def is_free(path: Path) -> bool:
-    """Say whether no living process holds the lock on a file."""
+@contextlib.contextmanager
+def if_free(path: Path) -> Iterator[bool]:
+    """Say whether no living process holds the lock on a file, and hold it meanwhile."""
     with path.open("a") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            return False
-        return True
+            yield False
+        else:
+            yield True
+
+
+def _is_open_at(descriptor: int, path: Path) -> bool:
+    """Say whether a path still leads to an open file, which a sweep may have removed."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

@@ -9,15 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from neurodata.errors import IntegrityError, NotFoundError, Problem, StoreError
+from neurodata.errors import (
+    IntegrityError,
+    InvalidInputError,
+    Level,
+    NotFoundError,
+    Problem,
+    StoreError,
+)
 from neurodata.physical import physical
-from neurodata.store import catalog, integrity
-from neurodata.store.commit import STAGING, Published, publish, sweep
+from neurodata.store import catalog, files, integrity
+from neurodata.store.commit import LOCK, STAGING, Published, publish, sweep, versions
 from neurodata.store.manifest import NAME, TREE, read, recipe
 from neurodata.store.tree import open_tree
 
 if TYPE_CHECKING:
     import pandas as pd
+
+JOURNALS = ("-journal", "-wal", "-shm")
 
 
 def open_store(path: str | os.PathLike[str], *, create: bool = False) -> Store:
@@ -41,7 +50,7 @@ def open_store(path: str | os.PathLike[str], *, create: bool = False) -> Store:
         (root / STAGING).mkdir(parents=True, exist_ok=True)
     if not (root / STAGING).is_dir() and not (root / catalog.FILE).is_file():
         raise NotFoundError(str(root), "no store", "one", "ingest something, or give --store")
-    if not (root / catalog.FILE).is_file() and any(_versions(root)):
+    if not (root / catalog.FILE).is_file() and versions(root):
         raise StoreError(str(root), "no catalogue", "one", "run: neurodata rebuild")
     return Store(root)
 
@@ -145,11 +154,23 @@ class Store:
     def select(self, query: str) -> list[str]:
         """Return the ids of the recordings for which a query on the catalogue holds.
 
+        Raises
+        ------
+        InvalidInputError
+            When the query is no condition on the catalogue's columns.
+
         Examples
         --------
         ``store.select("modality == 'eeg' and rate_hz >= 250")``
         """
-        found: list[str] = self.catalog().query(query)["id"].tolist()
+        table = self.catalog()
+        try:
+            found: list[str] = table.query(query)["id"].tolist()
+        except Exception as error:
+            columns = ", ".join(table.columns)
+            raise InvalidInputError(
+                "query", f"{query!r} ({error})", f"a condition on {columns}", "e.g. rate_hz >= 250"
+            ) from error
         return found
 
     def publish(
@@ -183,25 +204,29 @@ class Store:
 
     def verify(self, id: str | None = None) -> list[Problem]:
         """Compare every stored byte, of one recording or of all, with manifests and catalogue."""
-        folders = [self.folder(id)] if id else list(_versions(self.path))
+        folders = [self.folder(id)] if id else versions(self.path)
         problems = [problem for folder in folders for problem in integrity.verify(folder)]
         return problems if id else [*problems, *self._unindexed()]
 
     def rebuild(self) -> int:
         """Make the catalogue again from the manifests and return how many versions it holds."""
-        rows = [catalog.row(folder, read(folder)) for folder in _versions(self.path)]
-        aliases = self._aliases()
-        for suffix in ("", "-journal", "-wal", "-shm"):
-            (self.path / f"{catalog.FILE}{suffix}").unlink(missing_ok=True)
-        with catalog.connect(self.path) as connection:
-            for row in rows:
-                catalog.put(connection, "versions", row)
-            for alias in aliases:
-                catalog.put(connection, "aliases", alias)
+        staging = self.path / STAGING
+        with files.locked(staging / LOCK):
+            rows = [catalog.row(folder, read(folder)) for folder in versions(self.path)]
+            aliases = self._aliases()
+            _unlink(staging)
+            with catalog.connect(staging) as connection:
+                for row in rows:
+                    catalog.put(connection, "versions", row)
+                for alias in aliases:
+                    catalog.put(connection, "aliases", alias)
+            _unlink(self.path, JOURNALS)
+            (staging / catalog.FILE).replace(self.path / catalog.FILE)
+            files.sync(self.path)
         return len(rows)
 
     def sweep(self) -> int:
-        """Remove what killed processes left in staging."""
+        """Finish or remove what killed processes left."""
         return sweep(self.path)
 
     def _rows(self) -> list[dict[str, Any]]:
@@ -225,26 +250,34 @@ class Store:
         with catalog.connect(self.path) as connection:
             found = connection.execute("SELECT * FROM versions").fetchall()
         rows = {self.path / r["dataset"] / r["recording"] / r["version"]: dict(r) for r in found}
-        problems = []
-        for folder in sorted({*rows, *_versions(self.path)}):
+        problems: list[Problem] = []
+        for folder in sorted({*rows, *versions(self.path)}):
             if not folder.is_dir():
-                problems.append(_stray(folder, "a catalogue row without a version"))
-            elif rows.get(folder) != _row_or_none(folder):
-                problems.append(_stray(folder, "a version that the catalogue describes otherwise"))
+                problems.append(_stray(folder, "a catalogue row without a version", "error"))
+            elif folder not in rows:
+                problems.append(_stray(folder, "a version that the catalogue lacks", "warning"))
+            elif _facts(rows[folder]) != _facts(_row_or_none(folder)):
+                what = "a version that the catalogue describes otherwise"
+                problems.append(_stray(folder, what, "error"))
         return problems
 
 
-def _stray(folder: Path, found: str) -> Problem:
-    return Problem("error", str(folder), found, "the same in both", "run: neurodata rebuild")
+def _unlink(folder: Path, suffixes: tuple[str, ...] = ("", *JOURNALS)) -> None:
+    for suffix in suffixes:
+        (folder / f"{catalog.FILE}{suffix}").unlink(missing_ok=True)
 
 
-def _row_or_none(folder: Path) -> dict[str, Any] | None:
+def _stray(folder: Path, found: str, level: Level) -> Problem:
+    return Problem(level, str(folder), found, "the same in both", "run: neurodata rebuild")
+
+
+def _row_or_none(folder: Path) -> dict[str, Any]:
     try:
         return catalog.row(folder, read(folder))
     except IntegrityError:
-        return None
+        return {}
 
 
-def _versions(root: Path) -> list[Path]:
-    found = root.glob("*/*/*")
-    return sorted(p for p in found if p.is_dir() and p.relative_to(root).parts[0] != STAGING)
+def _facts(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row without the time of its commit, which copies of a store do not keep."""
+    return {key: value for key, value in row.items() if key != "committed_ns"}
