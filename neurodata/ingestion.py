@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -82,6 +82,15 @@ class Result(Sequence[Entry]):
         return not any(e.status == "failed" for e in self.entries) and not any(
             p.level == "error" for p in self.problems
         )
+
+    def findings(self) -> list[Problem]:
+        """Return all findings, those of a recording with its id in front."""
+        own = [
+            replace(problem, where=f"{entry.id}: {problem.where}")
+            for entry in self.entries
+            for problem in entry.problems
+        ]
+        return [*self.problems, *own]
 
     def tally(self, status: Status) -> int:
         """Return how many recordings have a status."""

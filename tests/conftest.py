@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from neurodata import resources
+from neurodata.ingestion import Result, ingest
+from neurodata.pipeline import names
+from neurodata.store import Store, open_store
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +27,24 @@ def realdata() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("$NEURODATA_REALDATA names no folder of real recordings")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def sample_ingest(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, dict[str, Result]]:
+    """A store of every shipped pipeline, and what each ingest gave, by pipeline."""
+    path = tmp_path_factory.mktemp("samples") / "store"
+    results = {name: ingest(name, store=path) for name in names()}
+    return open_store(path), results
+
+
+@pytest.fixture(scope="session")
+def sample_store(sample_ingest: tuple[Store, dict[str, Result]]) -> Store:
+    """A store of every shipped pipeline; tests that change anything use `own_store`."""
+    return sample_ingest[0]
+
+
+@pytest.fixture
+def own_store(sample_store: Store, tmp_path: Path) -> Store:
+    """A copy of the sample store, to be damaged at will."""
+    shutil.copytree(sample_store.path, tmp_path / "own_store")
+    return open_store(tmp_path / "own_store")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,8 @@ def synthetic_tree(seed: int = 0) -> xr.DataTree:
     adc = rng.integers(-3000, 3000, (N, CHANNELS)).astype("int16")
     eeg = xr.Dataset(
         {
-            "signal_adc": (("time", "channel"), da.from_array(adc, chunks=(40_000, 4)), {"units": "V"}),
+            "signal_adc": (("time", "channel"), da.from_array(adc, chunks=(40_000, 4)),
+                           {"units": "V"}),
             "scale": ("channel", np.full(CHANNELS, 1e-7)),
             "offset": ("channel", np.zeros(CHANNELS)),
         },
@@ -365,3 +367,54 @@ def test_blocks_cover_an_array_once_and_shards_hold_whole_chunks(
 
 def test_open_store_is_exported() -> None:
     assert neurodata.open_store is open_store
+
+
+def test_a_sweep_while_a_writer_takes_its_lock_leaves_the_writer_alone(tmp_path: Path) -> None:
+    """A writer whose lock file is swept between opening and locking takes a new one."""
+    from neurodata.store import files
+
+    lock = tmp_path / "x.lock"
+    real, calls = files.fcntl.flock, []
+
+    def flock(stream: object, operation: int) -> None:
+        calls.append(operation)
+        if len(calls) == 1:
+            lock.unlink()
+        real(stream, operation)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files.fcntl, "flock", flock)
+        with files.locked(lock), files.if_free(lock) as free:
+            assert not free
+    assert len(calls) == 3
+
+
+def test_a_version_that_the_catalogue_lacks_is_a_warning_and_a_sweep_enters_it(
+    store: Store,
+) -> None:
+    """As after a kill between the rename and the row: the writer's lock file is left."""
+    before = store.catalog()
+    with sqlite3.connect(store.path / "catalog.sqlite") as connection:
+        connection.execute("DELETE FROM versions")
+    connection.close()
+    (store.path / ".staging" / "0123.lock").touch()
+    assert [(p.level, p.found) for p in store.verify()] == [
+        ("warning", "a version that the catalogue lacks")
+    ]
+    assert store.ids() == []
+    assert store.sweep() == 0
+    assert store.verify() == []
+    assert store.catalog().equals(before)
+
+
+def test_a_copy_that_keeps_no_times_verifies(store: Store, tmp_path: Path) -> None:
+    shutil.copytree(store.path, tmp_path / "copy", copy_function=shutil.copyfile)
+    assert open_store(tmp_path / "copy").verify() == []
+
+
+def test_a_journal_of_the_old_catalogue_does_not_harm_the_rebuilt_one(store: Store) -> None:
+    before = store.catalog()
+    (store.path / "catalog.sqlite-journal").write_bytes(b"synthetic" * 100)
+    store.rebuild()
+    assert not (store.path / "catalog.sqlite-journal").exists()
+    assert store.catalog().equals(before)

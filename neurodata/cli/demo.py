@@ -9,10 +9,10 @@ from typing import Any
 
 from rich.console import Console
 
-from neurodata.cli.outcome import Outcome
+from neurodata.cli.outcome import SCORE_COLUMNS, Outcome, scored
 from neurodata.cli.progress import ingest_all
 from neurodata.errors import Problem
-from neurodata.ingestion import Result, Status
+from neurodata.ingestion import Status
 from neurodata.pipeline import Pipeline, names, read_pipeline
 from neurodata.publish import push
 from neurodata.report import write_report
@@ -36,7 +36,8 @@ def run_demo(folder: Path, *, direct: bool = False, jobs: int = 1) -> Outcome:
     counts = {s: sum(result.tally(s) for result in results) for s in STATUSES}
     console.print("ingested: " + ", ".join(f"{count} {s}" for s, count in counts.items()))
     store = open_store(folder / "store")
-    problems = [*_findings(results), *store.verify()]
+    problems = [problem for result in results for problem in result.findings()]
+    problems += store.verify()
     console.print(f"verified {len(store.ids())} recordings: every byte as written")
     splits = {p.id: _splits(store, p, folder / "splits") for p in pipelines}
     every = [split for found in splits.values() for split in found.values()]
@@ -49,17 +50,8 @@ def run_demo(folder: Path, *, direct: bool = False, jobs: int = 1) -> Outcome:
     problems += _push(store, pipelines, folder)
     says = _summary(folder, page, counts, len(every), len(scores), problems)
     kept = [problem for problem in problems if problem.level != "note"]
-    items = [{key: score[key] for key in SCORE_COLUMNS} for score in scores]
-    return Outcome(items, kept, says, any(not result.ok for result in results))
-
-
-SCORE_COLUMNS = ("dataset", "task", "model", "metric", "value", "low", "high")
-
-
-def _findings(results: Sequence[Result]) -> list[Problem]:
-    entries = [entry for result in results for entry in result.entries]
-    own = [problem for result in results for problem in result.problems]
-    return own + [problem for entry in entries for problem in entry.problems]
+    failed = any(not result.ok for result in results)
+    return Outcome(scored(scores), kept, says, failed, SCORE_COLUMNS)
 
 
 def _splits(store: Store, pipeline: Pipeline, folder: Path) -> dict[str, Split]:
@@ -99,13 +91,14 @@ def _summary(
         for level in ("error", "warning", "note")
     )
     ingested = ", ".join(f"{count} {status}" for status, count in counts.items())
+    folder = folder.absolute()
     lines = [
         f"recordings  {ingested}",
         f"findings    {findings}",
         f"store       {folder / 'store'}",
         f"splits      {folder / 'splits'} ({splits})",
         f"scores      {folder / 'scores'} ({scores})",
-        f"report      {page}",
+        f"report      {page.absolute()}",
         f"pushed      {folder / 'pushed'}",
     ]
     return "\n".join(lines)

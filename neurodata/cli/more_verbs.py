@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neurodata.cli.outcome import Outcome, run
+from neurodata.cli.outcome import SCORE_COLUMNS, Outcome, run, scored
 from neurodata.cli.verbs import STORE, DatasetId, Json, Settings, StorePath, app, facts
 from neurodata.errors import InvalidInputError
 
@@ -139,8 +139,9 @@ def bench_run(
             found = run_benchmark(opened, pipeline, frozen, seed=seed)
             write_scores(found, scores / f"{pipeline.id}.json")
             items += found
-        columns = ("task", "dataset", "model", "role", "metric", "value", "low", "high", "n_test")
-        return Outcome(items, (), f"{len(items)} scores", columns=columns)
+        notes = {f"{s['dataset']}/{s['task']}: {s['note']}" for s in items if s["note"]}
+        says = "\n".join([*sorted(notes), f"{len(items)} scores"])
+        return Outcome(scored(items), (), says, columns=SCORE_COLUMNS)
 
     run(verb, as_json)
 

@@ -21,6 +21,7 @@ from neurodata.errors import (
     RefusedError,
 )
 
+PIPED_WIDTH = 132
 DONE, FAILED, MISUSE, FAULT = 0, 1, 2, 3
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
@@ -84,7 +85,7 @@ def show_text(outcome: Outcome) -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    console = Console(emoji=False)
+    console = Console(emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
     if outcome.items:
         console.print(_table(outcome))
     for problem in outcome.problems:
@@ -146,6 +147,17 @@ def size(count: float) -> str:
     raise AssertionError
 
 
-def rows(found: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> list[dict[str, Any]]:
-    """Return mappings cut down to some columns."""
-    return [{column: row.get(column) for column in columns} for row in found]
+SCORE_COLUMNS = ("task", "model", "metric", "score", "blocks")
+
+
+def scored(scores: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return scores with two columns for people: the interval beside the value, and the task."""
+    return [
+        {
+            **score,
+            "task": f"{score['dataset']} {score['task']}",
+            "score": f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]",
+            "blocks": score["n_blocks"],
+        }
+        for score in scores
+    ]

@@ -114,8 +114,7 @@ def ingested(results: list[Result]) -> Outcome:
         }
         for e in entries
     ]
-    problems = [p for result in results for p in result.problems]
-    problems += [p for e in entries for p in e.problems]
+    problems = [p for result in results for p in result.findings()]
     counts = {s: sum(e.status == s for e in entries) for s in ("new", "same", "alias", "failed")}
     says = ", ".join(f"{count} {status}" for status, count in counts.items())
     if entries and not counts["new"] and not counts["failed"]:
@@ -143,16 +142,7 @@ def ls(
             table = table[table["id"].isin(opened.select(query))]
         plain = table.astype(object).where(table.notna(), None)
         items = [{str(k): v for k, v in row.items()} for row in plain.to_dict("records")]
-        columns = (
-            "id",
-            "modality",
-            "subject",
-            "nodes",
-            "rate_hz",
-            "units",
-            "size_bytes",
-            "version",
-        )
+        columns = ("id", "modality", "subject", "nodes", "rate_hz", "units")
         return Outcome(items, (), f"{len(items)} recordings", columns=columns)
 
     run(verb, as_json)

@@ -1,5 +1,5 @@
 """Sources: raw bytes with an identity (size and sha256), so far in local folders."""
 
-from neurodata.sources.local import Fingerprint, Scan, fingerprint, scan
+from neurodata.sources.local import Fingerprint, Scan, fingerprint, matching, scan
 
-__all__ = ["Fingerprint", "Scan", "fingerprint", "scan"]
+__all__ = ["Fingerprint", "Scan", "fingerprint", "matching", "scan"]

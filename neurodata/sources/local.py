@@ -92,6 +92,23 @@ def _linked_folder(path: Path, folder: Path) -> Problem | None:
     return Problem("error", where, "a linked folder", "a real one", "copy it, or name its target")
 
 
+def matching(path: Path, name: str, stated: Fingerprint | None) -> Fingerprint:
+    """Return a file's identity, which must be the stated one where one is stated.
+
+    Raises
+    ------
+    UnreadableError
+        When it is another.
+    """
+    found = fingerprint(path)
+    if stated is not None and stated != found:
+        raise UnreadableError(
+            name, f"{found.size} bytes, sha256 {found.sha256[:16]}…",
+            f"{stated.size} bytes, sha256 {stated.sha256[:16]}…", "fetch the file again",
+        )  # fmt: skip
+    return found
+
+
 def fingerprint(path: Path) -> Fingerprint:
     """Return size and sha256 of a file.
 
