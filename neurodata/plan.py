@@ -120,7 +120,7 @@ def _of_pipeline(
         problems += _absent(source, scanned)
         wanted = _listed(source, scanned)
         found, others = recognise(wanted, pipeline.reader)
-        problems += [p for p in others if not (source.files and p.level == "warning")]
+        problems += [p for p in others if not source.files or p.level == "error"]
         problems += _changed(source, wanted, {path for item in found for path in item.files})
         stated = {**pipeline.declare, **source.declare, **declare}
         Declared(stated)

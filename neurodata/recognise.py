@@ -25,6 +25,15 @@ GENERIC_TEXT = {
     ".cff",
     "",
 }
+DOCUMENTS = {
+    "README",
+    "LICENSE",
+    "LICENCE",
+    "CHANGES",
+    "CITATION",
+    "DATASET_DESCRIPTION",
+    "PARTICIPANTS",
+}
 UNFIT = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -116,6 +125,8 @@ def slug(path: Path, root: Path) -> str:
 def _leftover(path: Path, where: str, only: str | None) -> Problem:
     suffixes = {s for name in TABLE for s in reader(name).SUFFIXES}
     claimed = path.name.lower().endswith(tuple(suffixes - GENERIC_TEXT))
+    if path.name.split(".")[0].upper() in DOCUMENTS and _is_text(path):
+        return Problem("note", where, "a document", "", "not stored")
     if _is_text(path) and not (claimed and only is None):
         return Problem(
             "warning", where, "a file that no recording uses", "", "remove it if unneeded"

@@ -113,7 +113,8 @@ def rows(store: Store) -> list[tuple[object, ...]]:
 def test_the_catalogue_can_be_made_again(store: Store) -> None:
     before, table = rows(store), store.catalog()
     assert len(before) == 4
-    assert store.rebuild() == 3
+    assert store.rebuild() == []
+    assert len(store.ids()) == 3
     assert rows(store) == before
     assert store.catalog().equals(table)
     (store.path / "catalog.sqlite").unlink()

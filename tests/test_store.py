@@ -152,6 +152,8 @@ def test_same_content_makes_no_new_version_but_an_alias(store: Store) -> None:
     assert (again.status, again.version) == ("same", before)
     assert (alias.status, alias.id, alias.version) == ("alias", "lab/r1", before)
     assert store.ids() == ["lab/r1"]
+    assert store["lab/r2"].attrs["id"] == "lab/r1"
+    assert store.version("lab/r2") == before
     assert store.known("lab", "r2", other) == f"lab/r1@{before}"
     assert store.known("lab", "r3", other) is None
     store.rebuild()
@@ -192,6 +194,15 @@ def test_rebuild_makes_identical_rows_from_nothing(store: Store) -> None:
         open_store(store.path)
     store.rebuild()
     assert open_store(store.path).catalog().equals(before)
+
+
+def test_rebuild_enters_all_but_the_damaged_versions_and_lists_those(store: Store) -> None:
+    store.publish(synthetic_tree(1), dataset="lab", recording="r2")
+    flip(store.folder("lab/r1") / NAME, 1000)
+    (found,) = store.rebuild()
+    assert found.level == "error"
+    assert "r1" in found.where
+    assert open_store(store.path).ids() == ["lab/r2"]
 
 
 def test_select_and_catalogue_speak_of_the_main_node(store: Store) -> None:

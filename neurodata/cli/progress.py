@@ -39,7 +39,7 @@ def ingest_all(
 def _with_bar(
     ingest: Ingest, source: str, store: Path, facts: Mapping[str, object], console: Console
 ) -> Result:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(f"ingest {source}", total=None)
 

@@ -234,8 +234,10 @@ def rebuild(store: StorePath = STORE, as_json: Json = False) -> None:
 
         if not store.is_dir():
             raise InvalidInputError(str(store), "no such folder", "a store", "give --store")
-        count = Store(store.absolute()).rebuild()
-        return Outcome([{"versions": count}], (), f"{count} versions in the catalogue")
+        opened = Store(store.absolute())
+        problems = opened.rebuild()
+        ids = opened.ids()
+        return Outcome([{"id": name} for name in ids], problems, f"{len(ids)} recordings")
 
     run(verb, as_json)
 

@@ -39,12 +39,13 @@ from neurodata.safe import Raw
 SUFFIXES = (".csv", ".txt", ".tsv", ".adj")
 EXTRA = ""  # needs no optional package
 LEAST_NODES = 3
+WIDE = 32  # a table of numbers alone this wide is a matrix, be it cut short
 AXES = {"source,target": False, "target,source": True}
 _TAIL = re.compile(r"[_-]?(adjacency|adj|matrix|connectome|connectivity|weights)$", re.IGNORECASE)
 
 
 def sniff(head: bytes, path: Path) -> bool:
-    """Say whether a text file is a square table of numbers.
+    """Say whether a text file is a square table of numbers, or one so wide that it was one.
 
     The number of columns is seen in the first line; the rows of the file are counted.
     """
@@ -60,7 +61,8 @@ def sniff(head: bytes, path: Path) -> bool:
         rows = lines_of(safe.read_bytes(path, TEXT_BYTES) + b"\n")
     except NeurodataError:
         return False
-    return len(cells_of(rows[0], separator_of(rows[0]))) == len(rows) and not _lists_edges(rows)
+    width = len(cells_of(rows[0], separator_of(rows[0])))
+    return width >= WIDE or (width == len(rows) and not _lists_edges(rows))
 
 
 def _lists_edges(rows: Sequence[str]) -> bool:

@@ -88,15 +88,28 @@ class Store:
         NotFoundError
             When there is no such recording or version.
         """
+        return self._locate(id).name
+
+    def _locate(self, id: str) -> Path:
+        """Return the folder of the version that an id or an alias means."""
         name, _, version = id.partition("@")
         found = self.versions(name)
+        if not found and (alias := self._alias(name)):
+            return self._locate(
+                f"{alias['dataset']}/{alias['target']}@{version or alias['version']}"
+            )
         if not found:
             known = ", ".join(self.ids()[:5]) or "none"
             raise NotFoundError(str(self.path), f"no recording {name!r}", f"one of {known}")
-        wanted = version or found[0]
-        if not (self.path / name / wanted / NAME).is_file():
-            raise NotFoundError(str(self.path), f"no version {wanted!r} of {name}", "one")
-        return wanted
+        folder = self.path / name / (version or found[0])
+        if not (folder / NAME).is_file():
+            raise NotFoundError(str(self.path), f"no version {folder.name!r} of {name}", "one")
+        return folder
+
+    def _alias(self, name: str) -> dict[str, Any] | None:
+        """Return where content lies that was ingested under this name too."""
+        found = [a for a in self._aliases() if f"{a['dataset']}/{a['recording']}" == name]
+        return found[-1] if found else None
 
     def versions(self, id: str) -> list[str]:
         """Return all versions of a recording, the newest first."""
@@ -113,7 +126,7 @@ class Store:
 
     def folder(self, id: str) -> Path:
         """Return the folder of a version."""
-        return self.path / id.partition("@")[0] / self.version(id)
+        return self._locate(id)
 
     def zarr(self, id: str) -> Path:
         """Return the Zarr group of a version, checked as before a first read."""
@@ -208,11 +221,15 @@ class Store:
         problems = [problem for folder in folders for problem in integrity.verify(folder)]
         return problems if id else [*problems, *self._unindexed()]
 
-    def rebuild(self) -> int:
-        """Make the catalogue again from the manifests and return how many versions it holds."""
+    def rebuild(self) -> list[Problem]:
+        """Make the catalogue again from the manifests; versions without an intact one are listed.
+
+        Their folders are left as they are, and so is everything else.
+        """
         staging = self.path / STAGING
+        problems: list[Problem] = []
         with files.locked(staging / LOCK):
-            rows = [catalog.row(folder, read(folder)) for folder in versions(self.path)]
+            rows = [row for folder in versions(self.path) if (row := _row(folder, problems))]
             aliases = self._aliases()
             _unlink(staging)
             with catalog.connect(staging) as connection:
@@ -223,7 +240,7 @@ class Store:
             _unlink(self.path, JOURNALS)
             (staging / catalog.FILE).replace(self.path / catalog.FILE)
             files.sync(self.path)
-        return len(rows)
+        return problems
 
     def sweep(self) -> int:
         """Finish or remove what killed processes left."""
@@ -256,7 +273,7 @@ class Store:
                 problems.append(_stray(folder, "a catalogue row without a version", "error"))
             elif folder not in rows:
                 problems.append(_stray(folder, "a version that the catalogue lacks", "warning"))
-            elif _facts(rows[folder]) != _facts(_row_or_none(folder)):
+            elif _facts(rows[folder]) != _facts(_row(folder, []) or {}):
                 what = "a version that the catalogue describes otherwise"
                 problems.append(_stray(folder, what, "error"))
         return problems
@@ -271,11 +288,12 @@ def _stray(folder: Path, found: str, level: Level) -> Problem:
     return Problem(level, str(folder), found, "the same in both", "run: neurodata rebuild")
 
 
-def _row_or_none(folder: Path) -> dict[str, Any]:
+def _row(folder: Path, problems: list[Problem]) -> dict[str, Any] | None:
     try:
         return catalog.row(folder, read(folder))
-    except IntegrityError:
-        return {}
+    except IntegrityError as error:
+        problems.append(error.problem)
+        return None
 
 
 def _facts(row: Mapping[str, Any]) -> dict[str, Any]:
