@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import isfinite
+from shlex import quote
 from typing import Any
 
 from neurodata.errors import InvalidInputError, MissingFactError
@@ -16,6 +17,8 @@ KEYS = (
     "species", "sex", "licence", "citation", "modality", "directed", "weight_units", "time_units",
 )  # fmt: skip
 FAMILIES = ("units.", "columns.")
+NUMBERS = ("rate_hz", "start_s", "stop_s", "voxel_um", "voxel_mm", "directed")
+"""All other facts are text, so that subject 01 stays 01."""
 
 
 class Declared:
@@ -29,7 +32,8 @@ class Declared:
     Raises
     ------
     InvalidInputError
-        When a key is unknown, or a value is neither text, a finite number nor a list of those.
+        When a key is unknown, or a value is neither text nor a whole number (for `NUMBERS`:
+        text, a finite number or a list of those).
 
     Examples
     --------
@@ -46,10 +50,13 @@ class Declared:
                 raise InvalidInputError(
                     f"--set {key}", "an unknown fact", ", ".join(KEYS) + ", units.*, columns.*"
                 )
-            if not all(map(_is_plain, value if isinstance(value, list) else [value])):
-                raise InvalidInputError(
-                    f"--set {key}", repr(value), "text, a finite number or a list of those"
-                )
+            if key in NUMBERS:
+                items, wanted = value if isinstance(value, list) else [value], "finite number(s)"
+                fits = all(map(_is_plain, items))
+            else:
+                fits, wanted = type(value) in (str, int), "text; put it in quotes"
+            if not fits:
+                raise InvalidInputError(f"--set {key}", repr(value), wanted)
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return a declared fact as it was given."""
@@ -87,10 +94,10 @@ class Declared:
             return None
         items = value if isinstance(value, list) else [value]
         try:
-            numbers = [float(item) for item in items if not isinstance(item, bool)]
+            numbers = [float(item) for item in items]
         except (TypeError, ValueError):
             numbers = []
-        if len(numbers) != count or not all(abs(x) < float("inf") for x in numbers):
+        if len(numbers) != count or not all(map(isfinite, numbers)) or True in map(_is_bool, items):
             raise InvalidInputError(f"--set {key}", repr(value), f"{count} finite number(s)")
         return numbers
 
@@ -118,6 +125,10 @@ class Declared:
         return sorted(set(self.facts) - self.used)
 
 
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool)
+
+
 def _is_plain(value: object) -> bool:
     return isinstance(value, str | int) or (isinstance(value, float) and isfinite(value))
 
@@ -130,11 +141,13 @@ def missing(where: str, found: str, expected: str, fact: str) -> MissingFactErro
     >>> missing("F.npy", "no rate", "samples a second", "rate_hz=30").hint
     'declare it: --set rate_hz=30'
     """
-    return MissingFactError(where, found, expected, f"declare it: --set {fact}")
+    return MissingFactError(where, found, expected, f"declare it: --set {quote(fact)}")
 
 
 def parse(settings: Iterable[str]) -> dict[str, Value]:
-    """Parse ``KEY=VALUE`` settings; numbers and comma lists of numbers become numbers.
+    """Parse ``KEY=VALUE`` settings; the values of `NUMBERS` become numbers or lists of them.
+
+    The name of a channel or column may hold ``=``; the value begins after the last one.
 
     Raises
     ------
@@ -143,17 +156,18 @@ def parse(settings: Iterable[str]) -> dict[str, Value]:
 
     Examples
     --------
-    >>> parse(["rate_hz=10", "voxel_um=2,0.5,0.5", "axes=time,roi"])
-    {'rate_hz': 10, 'voxel_um': [2, 0.5, 0.5], 'axes': 'time,roi'}
+    >>> parse(["rate_hz=10", "voxel_um=2,0.5,0.5", "axes=time,roi", "subject=01"])
+    {'rate_hz': 10, 'voxel_um': [2, 0.5, 0.5], 'axes': 'time,roi', 'subject': '01'}
     """
     facts: dict[str, Value] = {}
     for setting in settings:
-        key, equals, text = setting.partition("=")
+        family = setting.startswith(FAMILIES)
+        key, equals, text = setting.rpartition("=") if family else setting.partition("=")
         if not equals or not key or not text:
             raise InvalidInputError("--set", repr(setting), "KEY=VALUE", "e.g. --set rate_hz=10")
         if key in facts:
             raise InvalidInputError("--set", f"{key} twice", "each fact once")
-        facts[key] = _value(text)
+        facts[key] = _value(text) if key in NUMBERS else text
     return facts
 
 

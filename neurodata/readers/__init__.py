@@ -1,8 +1,15 @@
 """Readers: one module per format, one line in the table below.
 
-A reader module has ``SUFFIXES``, ``EXTRA`` and the functions ``sniff(head, path)``,
-``members(path, folder)`` and ``read(raw, declare)``; `tests/readers/conformance.py` has the
-tests that each inherits.
+A reader module has ``SUFFIXES``, ``EXTRA`` (the extra of its packages in `pyproject.toml`, or
+``""``) and the functions ``sniff(head, path)``, ``members(path, folder)`` and
+``read(raw, declare)``; `tests/readers/conformance.py` has the tests that each inherits. The
+first reader of the table whose ``sniff`` says yes reads the file.
+
+``read`` returns the raw form: a root with the attributes of `schemas/recording.json`, at least
+``modality``, and a child a node, with the attributes ``representation`` and ``schema`` and what
+`schemas/representations/` asks of that representation. A regular clock is the node's attributes
+``start_s``, ``rate_hz`` and ``n``, without times; large arrays are dask arrays or those of
+`neurodata.safe.memmap`. Facts are declared under the keys in `neurodata.declare.KEYS`.
 """
 
 from __future__ import annotations

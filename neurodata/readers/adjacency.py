@@ -15,25 +15,11 @@ import numpy as np
 import xarray as xr
 
 from neurodata import safe
-from neurodata.declare import Declared, missing
+from neurodata.declare import Declared
 from neurodata.errors import InvalidInputError, NeurodataError, UnreadableError
-from neurodata.readers import bids
-from neurodata.readers.graph import (
-    TEXT_BYTES,
-    Edges,
-    Numbers,
-    cells_of,
-    flag,
-    graph,
-    is_number,
-    lines_of,
-    list_findings,
-    numbers,
-    rows_of,
-    separator_of,
-    siblings,
-    text_array,
-)
+from neurodata.readers import bids, delimited
+from neurodata.readers.delimited import Numbers, cells_of, separator_of
+from neurodata.readers.graph import WEIGHT_UNITS, Edges, flag, graph, list_findings, require_none
 from neurodata.safe import Raw
 
 SUFFIXES = (".csv", ".txt", ".tsv", ".adj")
@@ -49,16 +35,16 @@ def sniff(head: bytes, path: Path) -> bool:
 
     The number of columns is seen in the first line; the rows of the file are counted.
     """
-    lines = lines_of(head)
+    lines = delimited.lines_of(head)
     if not lines:
         return False
     first = cells_of(lines[0], separator_of(lines[0]))
     if len(head) >= safe.HEAD_BYTES and len(lines) == 1:
         first = first[:-1]  # the line may be longer than the head
-    if len(first) < LEAST_NODES or not all(is_number(cell) for cell in first):
+    if len(first) < LEAST_NODES or not all(map(delimited.is_number, first)):
         return False
     try:
-        rows = lines_of(safe.read_bytes(path, TEXT_BYTES) + b"\n")
+        rows = delimited.lines_of(safe.read_bytes(path, delimited.TEXT_BYTES), whole=True)
     except NeurodataError:
         return False
     width = len(cells_of(rows[0], separator_of(rows[0])))
@@ -85,7 +71,8 @@ def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
     stem = _TAIL.sub("", path.name.split(".")[0])
     labels = [
         other
-        for other in siblings(path, folder, SUFFIXES)
+        for other in folder
+        if other.parent == path.parent and other != path and other.name.endswith(SUFFIXES)
         if other.name.startswith(stem) and "label" in other.name[len(stem) :].lower()
     ]
     return (path, *labels[:1], *bids.sidecars(path, folder))
@@ -115,7 +102,9 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     transposed = _transposed(declare)
     units = declare.text("weight_units")
     directed = flag(declare, "directed")
-    _require_facts(raw, symmetric or transposed is not None or directed is False, units)
+    oriented = symmetric or transposed is not None or directed is False
+    lacking = [] if oriented else [("what rows and columns are", "axes=source,target")]
+    require_none(raw, "a matrix of numbers alone", lacking + [WEIGHT_UNITS] * (units is None))
     if directed is False and not symmetric:
         raise InvalidInputError(
             "--set directed", "0 for a matrix that differs from its transpose", "1", "see the axes"
@@ -133,7 +122,10 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
 
 
 def _matrix(raw: Raw) -> Numbers:
-    rows = [numbers(cells, f"{raw.name}: line {line}") for line, cells in rows_of(raw)]
+    rows = [
+        delimited.numbers(cells, f"{raw.name}: line {line}")
+        for line, cells in delimited.rows_of(raw)
+    ]
     if len(rows) != len(rows[0]):
         raise UnreadableError(
             raw.name,
@@ -154,21 +146,6 @@ def _transposed(declare: Declared) -> bool | None:
     return AXES[key]
 
 
-def _require_facts(raw: Raw, oriented: bool, units: str | None) -> None:
-    lacking = []
-    if not oriented:
-        lacking.append(("what rows and columns are", "axes=source,target"))
-    if units is None:
-        lacking.append(("the unit of the weights", "weight_units=count"))
-    if lacking:
-        raise missing(
-            raw.name,
-            "a matrix of numbers alone",
-            " and ".join(fact for fact, _ in lacking),
-            " --set ".join(example for _, example in lacking),
-        )
-
-
 def _labels(raw: Raw, count: int) -> tuple[list[str], dict[str, Numbers]]:
     """Return the nodes' names, and their class when the labels repeat."""
     index = [str(node) for node in range(count)]
@@ -185,4 +162,4 @@ def _labels(raw: Raw, count: int) -> tuple[list[str], dict[str, Numbers]]:
         )
     if len(set(labels)) == count:
         return labels, {}
-    return index, {"cell_class": text_array(labels)}
+    return index, {"cell_class": delimited.text_array(labels)}

@@ -29,7 +29,7 @@ _SUFFIX = re.compile(r"[A-Za-z0-9]+")
 _TABLES = ("channels.tsv", "electrodes.tsv", "coordsystem.json", "events.tsv", "scans.tsv")
 _DATASET = ("dataset_description.json", "participants.tsv")
 _METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3}
-_SEX = {"m": "M", "male": "M", "f": "F", "female": "F", "o": "O", "other": "O"}
+SEX = {"m": "M", "male": "M", "f": "F", "female": "F", "o": "O", "other": "O"}
 _DURATION_SLACK_S = 1.0  # side-cars round, and some count samples - 1
 _RATE_SLACK = 1e-4  # a header may round its sampling interval
 AGE_CAP_YEARS = 90.0
@@ -102,17 +102,13 @@ def _find(raw: Raw, kind: str) -> Path | None:
 
 def _rows(path: Path) -> pd.DataFrame:
     """Return a side-car table, cells of n/a empty, a trailing column without a name dropped."""
-    table = safe.read_table(path)
-    if list(table.index) != list(range(len(table))) or table.isna().to_numpy().any():
-        raise UnreadableError(
-            path.name, "rows longer or shorter than the header", "rows of one length", "mend it"
-        )
-    table.columns = [str(column).strip() for column in table.columns]
-    for column in table.columns:
-        cells = table[column].str.strip()
-        table[column] = cells.mask(cells.str.lower() == "n/a", "")
+    table = safe.read_table(path).map(_cell)
     nameless = [name for name in table if str(name).startswith("Unnamed:")]
     return table.drop(columns=[name for name in nameless if not table[name].any()])
+
+
+def _cell(text: str) -> str:
+    return "" if text.strip().lower() == "n/a" else text.strip()
 
 
 def metadata(raw: Raw) -> dict[str, Any]:
@@ -260,7 +256,7 @@ def events(raw: Raw, end_s: float) -> xr.Dataset | None:
     UnreadableError
         When a time is no number, or an event starts after the signal's end.
     """
-    from neurodata.readers.channels import intervals
+    from neurodata.readers.intervals import intervals
 
     path = _find(raw, "events.tsv")
     if path is None:
@@ -320,7 +316,7 @@ def _participant(raw: Raw, path: Path, subject: str) -> dict[str, Any]:
         return {}
     row = {str(key): str(value) for key, value in rows.iloc[0].items() if value}
     attrs: dict[str, Any] = {}
-    if sex := _SEX.get(row.pop("sex", "").lower()):
+    if sex := SEX.get(row.pop("sex", "").lower()):
         attrs["sex"] = sex
     age = _column([row.pop("age", "")])
     if age.dtype.kind == "f" and age[0] >= 0:

@@ -37,13 +37,12 @@ from neurodata.readers.channels import (
     OTHER_TYPE,
     Channel,
     Clock,
-    intervals,
-    kind_of,
+    described,
     lazily,
     modality_of,
     timeseries,
-    unit_of,
 )
+from neurodata.readers.intervals import intervals
 from neurodata.safe import Raw
 
 SUFFIXES = (".vhdr", ".ahdr")
@@ -129,18 +128,15 @@ def _rate_hz(raw: Raw, common: Section, declare: Declared) -> float:
 
 
 def _channels(raw: Raw, section: Section, count: int, declare: Declared) -> list[Channel]:
-    rows = [_row(raw.name, section, number) for number in range(1, count + 1)]
+    rows = [_stated(raw.name, section, number) for number in range(1, count + 1)]
     extra = len(section) - count
-    names = [row[0] for row in rows]
+    names = [channel.name for channel in rows]
     twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if extra or twice:
         found = f"channels named twice: {twice}" if twice else f"{len(section)} channel lines"
         raise refusal(raw.name, found, f"{count} channels, each with a name of its own")
     table = bids.channel_table(raw, names)
-    channels = [_channel(raw, row, table.get(row[0], {}), declare) for row in rows]
-    untyped = [c.name for c in channels if c.kind == OTHER_TYPE and c.name not in table]
-    if untyped:
-        raw.note("labels", f"no type in {', '.join(untyped)}", "a type in channels.tsv")
+    channels = described(rows, table, raw, declare)
     others = [
         f"{c.name} in {c.units}" for c in channels if c.kind == OTHER_TYPE and c.name in table
     ]
@@ -151,29 +147,15 @@ def _channels(raw: Raw, section: Section, count: int, declare: Declared) -> list
     return channels
 
 
-def _row(name: str, section: Section, number: int) -> tuple[str, str, float, str]:
+def _stated(name: str, section: Section, number: int) -> Channel:
     cells = required(name, section, f"Ch{number}").split(",")
     label, reference, resolution, unit, *_ = [*(cell.strip() for cell in cells), "", "", ""]
     if not label:
         raise refusal(name, f"Ch{number} without a name", "name,reference,resolution,unit")
     where = f"{name}: Ch{number}"
     scale = positive(where, "resolution", resolution) if resolution else 1.0  # the format's default
-    return label.replace(r"\1", ","), reference.replace(r"\1", ","), scale, unit
-
-
-def _channel(
-    raw: Raw, row: tuple[str, str, float, str], facts: dict[str, str], declare: Declared
-) -> Channel:
-    name, reference, resolution, spelling = row
-    unit = unit_of(name, spelling, facts.get("units", ""), declare, raw.name)
-    return Channel(
-        name=name,
-        kind=facts.get("type", "").upper() or kind_of(name),
-        units=unit.symbol,
-        scale=resolution * unit.factor,
-        reference=reference or facts.get("reference", ""),
-        status=facts.get("status", ""),
-    )
+    reference = reference.replace(r"\1", ",")
+    return Channel(label.replace(r"\1", ","), "", unit, scale, reference=reference)
 
 
 def _nodes(

@@ -6,7 +6,8 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import dask.array as da
 import numpy as np
@@ -16,6 +17,8 @@ from dask.delayed import delayed
 
 from neurodata.declare import Declared
 from neurodata.errors import MissingFactError, UnreadableError
+from neurodata.readers.delimited import text_array
+from neurodata.readers.lacking import all_of
 from neurodata.safe import Raw
 from neurodata.units import Unit, to_si
 
@@ -54,7 +57,7 @@ class Channel:
     Parameters
     ----------
     name, kind : str
-        Name as the file has it, and BIDS type in upper case.
+        Name as the file has it, and BIDS type in upper case ("" while it is not known).
     units : str
         Canonical symbol, e.g. ``"V"``.
     scale, offset : float
@@ -119,6 +122,48 @@ def unit_of(name: str, stated: str, table: str, declared: Declared, where: str) 
             f"correct one of them or declare it: --set '{flag}'",
         )
     return header
+
+
+def described(
+    stated: Sequence[Channel],
+    table: Mapping[str, Mapping[str, str]],
+    raw: Raw,
+    declared: Declared,
+) -> list[Channel]:
+    """Return channels as header, side-car table and declarations describe them together.
+
+    Parameters
+    ----------
+    stated : sequence of Channel
+        As the header has them: ``units`` is its spelling, ``scale`` and ``offset`` are in it.
+        A channel whose ``kind`` is stated is known already and kept.
+    table : mapping
+        Rows of the side-car by channel name; see `neurodata.readers.bids.channel_table`.
+
+    Raises
+    ------
+    MissingFactError
+        When units are missing, unknown or contradicted; all are named at once.
+    """
+    made = all_of(partial(_described, c, table.get(c.name, {}), raw, declared) for c in stated)
+    if untyped := [c.name for c in made if c.kind == OTHER_TYPE and c.name not in table]:
+        raw.note("labels", f"no type in {', '.join(untyped)}", "as in 'EEG Fp1' or channels.tsv")
+    return made
+
+
+def _described(channel: Channel, row: Mapping[str, str], raw: Raw, declared: Declared) -> Channel:
+    if channel.kind:
+        return channel
+    unit = unit_of(channel.name, channel.units, row.get("units", ""), declared, raw.name)
+    return replace(
+        channel,
+        kind=row.get("type", "").upper() or kind_of(channel.name),
+        units=unit.symbol,
+        scale=channel.scale * unit.factor,
+        offset=channel.offset * unit.factor,
+        reference=channel.reference or row.get("reference", ""),
+        status=row.get("status", ""),
+    )
 
 
 @dataclass(frozen=True)
@@ -242,7 +287,7 @@ def timeseries(
     xyz = np.array([by_name.get(channel.name, [np.nan] * 3) for channel in channels])
     if np.isfinite(xyz).any():
         attrs = {"units": "m", "frame": frame}
-        node = node.assign_coords(axis=("axis", _text("xyz")))
+        node = node.assign_coords(axis=("axis", text_array("xyz")))
         node = node.assign_coords(position=(("channel", "axis"), xyz, attrs))
     node.attrs = {"representation": "timeseries", "schema": "timeseries/1"}
     if not clock.regular:
@@ -259,27 +304,7 @@ def _columns(channels: Sequence[Channel]) -> dict[str, tuple[str, npt.NDArray[np
         "reference": [c.reference for c in channels],
         "status": [c.status for c in channels],
     }
-    return {name: ("channel", _text(texts)) for name, texts in columns.items() if all(texts)}
-
-
-def intervals(
-    start_s: Sequence[float] | npt.NDArray[np.float64],
-    duration_s: Sequence[float],
-    label: Sequence[str],
-    columns: dict[str, npt.NDArray[np.generic]] | None = None,
-) -> xr.Dataset:
-    """Return an `intervals` node, in order of start; a duration of NaN says none is stated."""
-    order = np.argsort(np.asarray(start_s, "float64"), kind="stable")
-    node = xr.Dataset(
-        {
-            "start_s": ("interval", np.asarray(start_s, "float64")[order], {"units": "s"}),
-            "duration_s": ("interval", np.asarray(duration_s, "float64")[order], {"units": "s"}),
-            "label": ("interval", _text(label)[order]),
-            **{name: ("interval", values[order]) for name, values in (columns or {}).items()},
-        }
-    )
-    node.attrs = {"representation": "intervals", "schema": "intervals/1"}
-    return node
+    return {name: ("channel", text_array(texts)) for name, texts in columns.items() if all(texts)}
 
 
 def modality_of(channels: Sequence[Channel], raw: Raw, declared: Declared) -> str:
@@ -301,7 +326,3 @@ def modality_of(channels: Sequence[Channel], raw: Raw, declared: Declared) -> st
             "declare it: --set modality=ieeg",
         )
     return stated or "eeg"
-
-
-def _text(texts: Sequence[str]) -> npt.NDArray[np.object_]:
-    return np.array(list(texts), dtype=object)

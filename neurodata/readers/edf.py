@@ -22,19 +22,10 @@ import xarray as xr
 
 from neurodata.declare import Declared
 from neurodata.readers import bids
-from neurodata.readers.channels import (
-    Channel,
-    Clock,
-    intervals,
-    kind_of,
-    lazily,
-    modality_of,
-    timeseries,
-    unit_of,
-)
+from neurodata.readers.channels import Channel, Clock, described, lazily, modality_of, timeseries
 from neurodata.readers.edf_header import MAGIC, Header, Signal, read_header, refusal
+from neurodata.readers.intervals import intervals
 from neurodata.safe import Raw
-from neurodata.units import Unit
 
 SUFFIXES = (".edf", ".bdf", ".rec")
 EXTRA = "eeg"
@@ -203,34 +194,17 @@ def _same(header: Header, one: Signal, other: Signal) -> bool:
 
 def _channels(signals: Sequence[Signal], raw: Raw, declare: Declared) -> list[Channel]:
     table = bids.channel_table(raw, [signal.label for signal in signals])
-    channels = [_channel(s, table.get(s.label, {}), raw, declare) for s in signals]
+    channels = described([_stated(signal) for signal in signals], table, raw, declare)
     inverted = [s.label for s in signals if s.scale < 0]
     if inverted:
         raw.note("physical range", f"inverted, so the scale is negative: {', '.join(inverted)}")
-    untyped = [c.name for c in channels if c.kind == "MISC" and c.name not in table]
-    if untyped:
-        raw.note("labels", f"no type in {', '.join(untyped)}", "as in 'EEG Fp1' or channels.tsv")
     return channels
 
 
-def _channel(signal: Signal, row: dict[str, str], raw: Raw, declare: Declared) -> Channel:
-    unit, kind = _unit(signal, row, raw, declare)
-    return Channel(
-        name=signal.label,
-        kind=kind,
-        units=unit.symbol,
-        scale=signal.scale * unit.factor,
-        offset=signal.offset * unit.factor,
-        reference=row.get("reference", ""),
-        status=row.get("status", ""),
-    )
-
-
-def _unit(signal: Signal, row: dict[str, str], raw: Raw, declare: Declared) -> tuple[Unit, str]:
+def _stated(signal: Signal) -> Channel:
     if signal.label == "Status" and signal.unit == "Boolean":  # BioSemi's trigger bits
-        return Unit("1", 1.0, "none"), "TRIG"
-    unit = unit_of(signal.label, signal.unit, row.get("units", ""), declare, raw.name)
-    return unit, row.get("type", "").upper() or kind_of(signal.label)
+        return Channel(signal.label, "TRIG", "1", signal.scale, signal.offset)
+    return Channel(signal.label, "", signal.unit, signal.scale, signal.offset)
 
 
 # nodes

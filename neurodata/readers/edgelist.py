@@ -8,7 +8,7 @@ only through a node table (`node_table`).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -17,22 +17,11 @@ import numpy as np
 import xarray as xr
 
 from neurodata import safe
-from neurodata.declare import Declared, missing
-from neurodata.errors import InvalidInputError, UnreadableError
-from neurodata.readers import adjacency, bids, node_table
-from neurodata.readers.graph import (
-    Edges,
-    cells_of,
-    flag,
-    graph,
-    is_number,
-    lines_of,
-    list_findings,
-    numbers,
-    rows_of,
-    separator_of,
-    text_array,
-)
+from neurodata.declare import Declared
+from neurodata.errors import InvalidInputError, NeurodataError, UnreadableError
+from neurodata.readers import adjacency, bids, delimited, node_table
+from neurodata.readers.delimited import is_number, numbers, rows_in, text_array
+from neurodata.readers.graph import WEIGHT_UNITS, Edges, flag, graph, list_findings, require_none
 from neurodata.safe import Raw
 
 SUFFIXES = (".edgelist", ".edges", ".csv", ".tsv", ".txt")
@@ -49,6 +38,10 @@ ROLES = {
     "weight": ("weight",),
     "kind": ("kind", "type"),
 }
+DIRECTION = ("whether edges have a direction (1) or not (0)", "directed=0")
+# Columns of tables that are no graph, though they may look like one: BIDS side-cars, coordinates
+FOREIGN = {"participant_id", "subject", "session", "onset", "duration", "trial", "name", "x", "y"}
+LEAST_SHARED = 1 / 3  # of the nodes, sources and targets at once: grids of conditions share few
 FLOAT_EXACT = 2**53
 _WHOLE = re.compile(r"\d+(\.0*)?")
 
@@ -66,27 +59,62 @@ class Listing:
 def sniff(head: bytes, path: Path) -> bool:
     """Say whether a text file lists edges.
 
-    With a header, its names tell (``source``, ``target``; ``pre``, ``post``). Without one, two
-    whole-number ids and at most one number make a row, and some node is the source of two.
+    With a header, its names tell (``source``, ``target``; ``pre``, ``post``), or its rows do
+    (`_links`). Without one, two whole-number ids and at most one number make a row, and some
+    node is the source of two.
     """
-    lines = lines_of(head)
+    lines = delimited.lines_of(head)
     if len(lines) < 2:
         return False
-    separator = separator_of(lines[-1])
-    header = [name.lower() for name in cells_of(lines[0], separator)]
-    if len(header) == 1:
-        header = lines[0].lower().split()
-    if any(set(pair) <= set(header) for pair in HEADERS):
+    rows = rows_in(lines)
+    header = {name.lower() for name in rows[0]}
+    if any(set(pair) <= header for pair in HEADERS):
         return True
-    rows = [cells_of(line, separator) for line in lines]
+    own = path.name.endswith(OWN_SUFFIXES)
+    if not any(map(is_number, rows[0])):
+        named = len(header) == len(rows[0]) in (3, 4) and not header & FOREIGN
+        return named and _links(rows[1:]) and (own or _closes(path))
     if {len(row) for row in rows} not in ({2}, {3}) or not all(is_number(r[-1]) for r in rows):
         return False
-    own = path.name.endswith(OWN_SUFFIXES)
     ids = all(_WHOLE.fullmatch(cell) for row in rows for cell in row[:2])
     repeats = len({row[0] for row in rows}) < len(rows)
     if len(rows[0]) == 2:
         return own and ids
     return (own or (ids and repeats)) and not adjacency.sniff(head, path)
+
+
+def _links(rows: Sequence[Sequence[str]]) -> bool:
+    """Say whether rows hold two ids of one kind and a number, and some node is a source twice.
+
+    No two rows have the same ids and texts.
+    """
+    width = len(rows[0])
+    if any(len(row) != width or not all(row) for row in rows):
+        return False
+    columns = list(zip(*rows, strict=True))
+    ids = [cell for column in columns[:2] for cell in column]
+    whole, words = all(map(_WHOLE.fullmatch, ids)), not any(map(is_number, ids))
+    measured = [all(map(is_number, column)) for column in columns[2:]]
+    texts = [column for column, number in zip(columns[2:], measured, strict=True) if not number]
+    keys = list(zip(*columns[:2], *texts, strict=True))
+    return (
+        (whole or words)
+        and any(measured)
+        and len(set(columns[0])) < len(rows) == len(set(keys))
+        and any(source != target for source, target, *_ in keys)
+    )
+
+
+def _closes(path: Path) -> bool:
+    """Say whether all of a table's rows link, many nodes being both sources and targets."""
+    try:
+        data = safe.read_bytes(path, delimited.TEXT_BYTES)
+        rows = rows_in(delimited.lines_of(data, whole=True))[1:]
+    except NeurodataError:
+        return False
+    sources, targets = {row[0] for row in rows}, {row[1] for row in rows if len(row) > 1}
+    shared = len(sources & targets) / len(sources | targets)
+    return shared >= LEAST_SHARED and _links(rows)
 
 
 def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
@@ -126,7 +154,8 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     >>> dict(read(Raw(folder, (edges,)), declared)["graph"].sizes)
     {'edge': 36390, 'split': 333, 'node': 332}
     """
-    listing = _listing(raw, declare)
+    units = declare.text("weight_units")
+    listing = _listing(raw, declare, units)
     source, target = _ids(raw, listing.source), _ids(raw, listing.target)
     table = node_table.nodes(raw, declare)
     names = _sorted({*source, *target}) if table is None else table.node_id
@@ -139,8 +168,9 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
         None if listing.kind is None else text_array(listing.kind),
     )
     edges, directed = _directed(raw, edges, declare)
-    units = declare.text("weight_units")
-    _require_facts(raw, directed, units if edges.weight is not None else "1")
+    lacking = [DIRECTION] * (directed is None)
+    lacking += [WEIGHT_UNITS] * (units is None and edges.weight is not None)
+    require_none(raw, "a list of edges alone", lacking)
     list_findings(raw, edges)
     columns = {} if table is None else table.columns
     node = graph(edges, names, directed=bool(directed), weight_units=units, columns=columns)
@@ -159,8 +189,8 @@ def _require_known(raw: Raw, strangers: set[str]) -> None:
         )
 
 
-def _listing(raw: Raw, declare: Declared) -> Listing:
-    rows = [cells for _, cells in rows_of(raw)]
+def _listing(raw: Raw, declare: Declared, units: str | None) -> Listing:
+    rows = [cells for _, cells in delimited.rows_of(raw)]
     width = len(rows[0])
     if width < 2:
         raise UnreadableError(raw.name, f"{width} cell a row", "source and target", "mend the file")
@@ -173,8 +203,9 @@ def _listing(raw: Raw, declare: Declared) -> Listing:
         raw.note("columns", "no header", "", "read as source, target, weight by position")
         places = {"source": 0, "target": 1, "weight": 2 if width == 3 else None, "kind": None}
     else:
-        places = _places(raw, header, declare)
         rows = rows[1:]
+        places = _places(raw, header, declare)
+        _require_columns(raw, header, rows, places, declare, units)
     if not rows:
         raise UnreadableError(raw.name, "a header alone", "edges", "copy the file again")
     cells = {
@@ -204,19 +235,33 @@ def _places(raw: Raw, header: list[str], declare: Declared) -> dict[str, int | N
         places[role] = (
             header.index(stated) if stated is not None else lower.index(names[0]) if names else None
         )
-    lacking = [role for role in ("source", "target") if places[role] is None]
-    if places["weight"] is None and len(header) > 2:
-        lacking.append("weight")
-    if lacking:
-        free = [name for place, name in enumerate(header) if place not in places.values()]
-        examples = zip(lacking, free, strict=False)
-        raise missing(
-            f"{raw.name}: header",
-            ", ".join(header),
-            f"which column is {', which is '.join(lacking)}",
-            " --set ".join(f"columns.{role}={name}" for role, name in examples),
-        )
     return places
+
+
+def _require_columns(
+    raw: Raw,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    places: Mapping[str, int | None],
+    declare: Declared,
+    units: str | None,
+) -> None:
+    """Refuse when source, target or, among further columns of numbers, weight is unknown."""
+    free = [place for place in range(len(header)) if place not in places.values()]
+    ids = [role for role in ("source", "target") if places[role] is None]
+    fits = {role: free.pop(0) if free else None for role in ids}
+    measured = [place for place in free if all(is_number(row[place]) for row in rows)]
+    if places["weight"] is None and measured:
+        fits["weight"] = measured[-1]
+    lacking = [
+        (f"which column is the {role}", f"columns.{role}={'NAME' if fit is None else header[fit]}")
+        for role, fit in fits.items()
+    ]
+    if lacking:
+        lacking += [DIRECTION] * (flag(declare, "directed") is None)
+        require_none(raw, f"columns {', '.join(header)}", lacking + [WEIGHT_UNITS] * (not units))
+    if free:
+        raw.note("columns", f"left out: {', '.join(header[place] for place in free)}")
 
 
 def _ids(raw: Raw, cells: Sequence[str]) -> list[str]:
@@ -273,18 +318,3 @@ def _directed(raw: Raw, edges: Edges, declare: Declared) -> tuple[Edges, bool | 
             "all are kept; sum or drop the doubles at the source",
         )
     return edges, declared
-
-
-def _require_facts(raw: Raw, directed: bool | None, units: str | None) -> None:
-    lacking = []
-    if directed is None:
-        lacking.append(("whether edges have a direction (1) or not (0)", "directed=0"))
-    if units is None:
-        lacking.append(("the unit of the weights", "weight_units=count"))
-    if lacking:
-        raise missing(
-            raw.name,
-            "a list of edges alone",
-            " and ".join(fact for fact, _ in lacking),
-            " --set ".join(example for _, example in lacking),
-        )

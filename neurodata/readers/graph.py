@@ -1,4 +1,4 @@
-"""What the graph readers share: delimited text, and the node `graph/1` made from edges.
+"""What the graph readers share: the node `graph/1` made from edges, and findings about them.
 
 A directed edge is stored as listed. An undirected edge has no orientation: it is stored once,
 with ``source <= target``, and who needs both directions mirrors it.
@@ -6,27 +6,21 @@ with ``source <= target``, and who needs both directions mirrors it.
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
-from neurodata import safe
-from neurodata.declare import Declared
-from neurodata.errors import InvalidInputError, UnreadableError
+from neurodata.declare import Declared, missing
+from neurodata.errors import InvalidInputError
+from neurodata.readers.delimited import Numbers, text_array
+from neurodata.readers.lacking import together
 from neurodata.safe import Raw
 
-Numbers = npt.NDArray[Any]
-TEXT_BYTES = 256 * 2**20
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-COMMENTS = ("#", "%")
+Lacking = Sequence[tuple[str, str]]
+WEIGHT_UNITS = ("the unit of the weights", "weight_units=count")
 
 
 @dataclass(frozen=True)
@@ -37,129 +31,6 @@ class Edges:
     target: Numbers
     weight: Numbers | None = None
     kind: Numbers | None = None
-
-
-def lines_of(head: bytes) -> list[str]:
-    """Return the complete lines of a text file's start, without comments; none of other files.
-
-    Examples
-    --------
-    >>> lines_of(b"# made by hand\\n0 1 2\\n3 4 5\\n")
-    ['0 1 2', '3 4 5']
-    """
-    if b"\0" in head:
-        return []
-    try:
-        text = head.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        if error.end < len(head) - 3 or len(head) < safe.HEAD_BYTES:
-            return []
-        text = head[: error.start].decode("utf-8-sig")
-    lines = text.splitlines()
-    if len(head) >= safe.HEAD_BYTES and len(lines) > 1:
-        lines.pop()
-    return [line for line in lines if line.strip() and not line.startswith(COMMENTS)]
-
-
-def separator_of(line: str) -> str | None:
-    """Return what separates the cells of a data row; None is any white space.
-
-    Examples
-    --------
-    >>> separator_of("0, 1, 2"), separator_of("0 1 2")
-    (',', None)
-    """
-    return next((mark for mark in ("\t", ",", ";") if mark in line), None)
-
-
-def cells_of(line: str, separator: str | None) -> list[str]:
-    """Split one line into cells, surrounding spaces and quotes removed."""
-    if separator is None:
-        return line.split()
-    row = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
-    return [cell.strip() for cell in row]
-
-
-def is_number(cell: str) -> bool:
-    """Say whether a cell is a finite decimal number."""
-    return NUMBER.fullmatch(cell) is not None
-
-
-def rows_of(raw: Raw) -> Iterator[tuple[int, list[str]]]:
-    """Yield line number and cells of each row of the main file; the first may be a header.
-
-    Raises
-    ------
-    UnreadableError
-        When the file holds no rows, or rows of different lengths.
-    """
-    text = safe.read_text(raw.main, TEXT_BYTES)
-    if text and not text.endswith(("\n", "\r")):
-        raw.warn("last line", "no line end", "a line end", "make sure the file was not cut short")
-    lines = [
-        (number, line)
-        for number, line in enumerate(io.StringIO(text), 1)
-        if line.strip() and not line.startswith(COMMENTS)
-    ]
-    if not lines:
-        raise UnreadableError(raw.name, "no rows", "a graph", "copy the file again")
-    separator = separator_of(lines[-1][1])
-    width = 0
-    for number, line in lines:
-        cells = _cells(raw, number, line, separator)
-        if number == lines[0][0] and len(cells) == 1:
-            cells = line.split()  # a header spaced otherwise than its rows
-        width = width or len(cells)
-        if len(cells) != width:
-            raise UnreadableError(
-                f"{raw.name}: line {number}",
-                f"{len(cells)} cells",
-                f"{width}, as in the first row",
-                "mend the line or copy the file again",
-            )
-        yield number, cells
-
-
-def _cells(raw: Raw, number: int, line: str, separator: str | None) -> list[str]:
-    try:
-        return cells_of(line, separator)
-    except csv.Error as error:
-        raise UnreadableError(
-            f"{raw.name}: line {number}", f"no row ({error})", "cells", "mend the line"
-        ) from error
-
-
-def numbers(cells: Sequence[str], where: str) -> Numbers:
-    """Return cells as int64 when all are whole numbers without a point, else as float64.
-
-    Raises
-    ------
-    UnreadableError
-        When a cell is no finite number.
-
-    Examples
-    --------
-    >>> numbers(["1", "2"], "a").dtype, numbers(["1", "2.5"], "a").tolist()
-    (dtype('int64'), [1.0, 2.5])
-    """
-    wrong = [index for index, cell in enumerate(cells) if not is_number(cell)]
-    if wrong:
-        raise UnreadableError(
-            f"{where}, value {wrong[0] + 1}",
-            repr(cells[wrong[0]][:40]),
-            "a finite number",
-            "mend the value at its source",
-        )
-    whole = not any(mark in cell for cell in cells for mark in ".eE")
-    try:
-        values = np.array([int(cell) for cell in cells], "i8") if whole else None
-    except OverflowError:
-        values = None
-    if values is None:
-        values = np.array([float(cell) for cell in cells], "f8")
-    if not np.isfinite(values).all():
-        raise UnreadableError(where, "a number out of range", "at most 1.8e308", "mend the value")
-    return values
 
 
 def flag(declare: Declared, key: str) -> bool | None:
@@ -179,11 +50,21 @@ def flag(declare: Declared, key: str) -> bool | None:
     return known[str(value).lower()]
 
 
-def text_array(values: Sequence[str]) -> Numbers:
-    """Return strings as an array of objects (never of fixed width)."""
-    array = np.empty(len(values), dtype=object)
-    array[:] = [str(value) for value in values]
-    return array
+def require_none(raw: Raw, found: str, lacking: Lacking) -> None:
+    """Refuse for want of facts, all of them at once.
+
+    Parameters
+    ----------
+    lacking : sequence of (str, str)
+        What is not stated, and the declaration that settles it.
+
+    Raises
+    ------
+    MissingFactError
+        When any fact is lacking; the hint holds all the flags.
+    """
+    if lacking:
+        raise together([missing(raw.name, found, fact, flag) for fact, flag in lacking])
 
 
 def graph(
@@ -259,12 +140,3 @@ def list_findings(raw: Raw, edges: Edges) -> None:
         )
     if edges.weight is not None and (negative := int((edges.weight < 0).sum())):
         raw.note("edges", f"{negative} of negative weight, kept", "", "signs may mean inhibition")
-
-
-def siblings(path: Path, folder: Sequence[Path], suffixes: tuple[str, ...]) -> list[Path]:
-    """Return the files beside ``path`` that end in one of ``suffixes``."""
-    return [
-        other
-        for other in folder
-        if other.parent == path.parent and other != path and other.name.endswith(suffixes)
-    ]

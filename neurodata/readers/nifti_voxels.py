@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,10 @@ class StoredVoxels:
         return self._mapped
 
     def __getitem__(self, key: Any) -> np.ndarray[Any, Any]:
-        return np.array(self.open()[key], dtype=self.dtype)
+        mapped = self.open()
+        block = np.array(mapped[key], dtype=self.dtype)
+        _forget(mapped)
+        return block
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_mapped": None}  # another process maps the file itself
@@ -87,6 +91,12 @@ class StoredVoxels:
     def _stamp(self) -> tuple[int, int]:
         stat = self.path.stat()
         return stat.st_size, stat.st_mtime_ns
+
+
+def _forget(mapped: Any) -> None:
+    """Give back the memory of the pages that were read; the file still has them."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        mapped._mmap.madvise(mmap.MADV_DONTNEED)
 
 
 def stored_voxels(path: Path, header: Header) -> StoredVoxels:

@@ -28,7 +28,14 @@ from neurodata import safe
 from neurodata.declare import Declared
 from neurodata.errors import InvalidInputError, UnreadableError
 from neurodata.readers import bids
-from neurodata.readers.graph import Numbers, cells_of, is_number, lines_of, separator_of, text_array
+from neurodata.readers.delimited import (
+    Numbers,
+    cells_of,
+    is_number,
+    lines_of,
+    separator_of,
+    text_array,
+)
 from neurodata.safe import Raw
 
 if TYPE_CHECKING:
@@ -36,7 +43,6 @@ if TYPE_CHECKING:
 
 PARTICIPANT = "participant_id"
 RESERVED = ("source", "target", "weight", "kind", "row_splits", "node_id", "position", "axis")
-SEX = {"male": "M", "m": "M", "female": "F", "f": "F"}
 _ROWS = re.compile(r"(?P<file>[^#]*)#row(\*(?P<times>[1-9]\d*))?")
 
 
@@ -113,10 +119,7 @@ def _one(paths: set[Path], stated: str) -> Path:
 
 
 def _table(path: Path) -> pd.DataFrame:
-    separator = "\t" if path.suffix == ".tsv" else ","
-    table = safe.read_table(path, separator)
-    table.columns = [str(name).strip() for name in table.columns]
-    return table.map(str.strip)
+    return safe.read_table(path, "\t" if path.suffix == ".tsv" else ",").map(str.strip)
 
 
 def _columns(table: pd.DataFrame) -> dict[str, Numbers]:
@@ -165,7 +168,7 @@ def participant(raw: Raw) -> dict[str, str]:
     if len(rows) != 1:
         raw.warn(path.name, f"{len(rows)} rows of sub-{subject}", "one", "correct the table")
         return {}
-    kept = {"sex"} if (sex := SEX.get(str(rows.iloc[0].get("sex", "")).lower())) else set()
+    kept = {"sex"} if (sex := bids.SEX.get(str(rows.iloc[0].get("sex", "")).lower())) else set()
     if removed := sorted(set(table.columns) - kept - {PARTICIPANT}):
         raw.note(path.name, f"columns not on the allow-list, removed: {', '.join(removed)}")
     return {"sex": sex} if sex else {}

@@ -12,7 +12,7 @@ import xarray as xr
 
 from neurodata.declare import Declared, missing
 from neurodata.errors import InvalidInputError, MissingFactError, UnreadableError
-from neurodata.readers import channels as channel_nodes
+from neurodata.readers.intervals import intervals
 from neurodata.readers.nwb_text import attribute, names, neurodata_type, text
 from neurodata.safe import Raw
 from neurodata.safe_hdf5 import follow, lazy_array
@@ -91,7 +91,7 @@ def annotated(group: h5py.Group, raw: Raw) -> xr.Dataset:
         raise UnreadableError(
             f"{raw.name}: {group.name}", f"{len(labels)} texts at {len(times)} times", "as many"
         )
-    return channel_nodes.intervals(list(times), [np.nan] * len(labels), labels)
+    return intervals(list(times), [np.nan] * len(labels), labels)
 
 
 def _signal(signal: Any, scale: Any, offset: Any, symbol: str) -> dict[str, Any]:

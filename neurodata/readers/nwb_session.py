@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import h5py
@@ -13,6 +14,7 @@ import xarray as xr
 from neurodata.declare import Declared, missing
 from neurodata.errors import UnreadableError
 from neurodata.readers import nwb_series, nwb_tables
+from neurodata.readers.lacking import all_of
 from neurodata.readers.nwb_text import names, neurodata_type, text
 from neurodata.safe import Raw
 from neurodata.safe_hdf5 import open_hdf5
@@ -91,24 +93,28 @@ def _nodes(
     found: list[tuple[str, h5py.Group]], raw: Raw, declare: Declared
 ) -> dict[str, xr.Dataset]:
     labels = _names(found)
-    nodes: dict[str, xr.Dataset] = {}
-    for (kind, group), label in zip(found, labels, strict=True):
-        if kind in ("traces", "series"):
-            nodes[label] = nwb_series.timeseries(group, label, raw, declare)
-        elif kind == "annotations":
-            nodes[label] = nwb_series.annotated(group, raw)
-        elif kind == "units":
-            nodes[label] = nwb_tables.spikes(group, raw, declare)
-        elif kind == "intervals":
-            nodes[label] = nwb_tables.intervals(group, raw, declare)
-        else:
-            nodes[label] = nwb_tables.rois(group, raw)
-    if not nodes:
+    if not labels:
         raise UnreadableError(
             raw.name, "no series, units or intervals", "an NWB file with data that are read",
             "name another file",
         )  # fmt: skip
-    return nodes
+    nodes = all_of(
+        partial(_node, kind, group, label, raw, declare)
+        for (kind, group), label in zip(found, labels, strict=True)
+    )
+    return dict(zip(labels, nodes, strict=True))
+
+
+def _node(kind: str, group: h5py.Group, label: str, raw: Raw, declare: Declared) -> xr.Dataset:
+    if kind in ("traces", "series"):
+        return nwb_series.timeseries(group, label, raw, declare)
+    if kind == "annotations":
+        return nwb_series.annotated(group, raw)
+    if kind == "units":
+        return nwb_tables.spikes(group, raw, declare)
+    if kind == "intervals":
+        return nwb_tables.intervals(group, raw, declare)
+    return nwb_tables.rois(group, raw)
 
 
 def _names(found: list[tuple[str, h5py.Group]]) -> list[str]:

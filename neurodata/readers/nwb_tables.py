@@ -12,7 +12,7 @@ import xarray as xr
 
 from neurodata.declare import Declared
 from neurodata.errors import UnreadableError
-from neurodata.readers import channels as channel_nodes
+from neurodata.readers import intervals as interval_nodes
 from neurodata.readers.nwb_text import names
 from neurodata.safe import Raw
 from neurodata.safe_hdf5 import lazy_array
@@ -67,7 +67,7 @@ def intervals(table: h5py.Group, raw: Raw, declare: Declared) -> xr.Dataset:
     labels = [name] * len(start_s) if column is None else _texts(table, column, raw)
     used = ("start_time", "stop_time", *([column] if column else []))
     columns = {key: values for key, (_, values) in _columns(table, "interval", used, raw).items()}
-    return channel_nodes.intervals(list(start_s), list(duration_s), labels, columns)
+    return interval_nodes.intervals(list(start_s), list(duration_s), labels, columns)
 
 
 def rois(table: h5py.Group, raw: Raw) -> xr.Dataset:

@@ -27,14 +27,14 @@ IMAGE = re.compile(_WORD.format("img|image|images|raw"), re.IGNORECASE)
 
 
 def sniff(head: bytes, path: Path) -> bool:
-    """Say whether a file begins as TIFF or BigTIFF does.
+    """Say whether a file begins as TIFF or BigTIFF does, and is not DICOM behind such a preamble.
 
     Examples
     --------
     >>> sniff(b"II*\\x00", Path("a.tif")), sniff(b"\\x89PNG", Path("a.tif"))
     (True, False)
     """
-    return head[:4] in MAGIC
+    return head[:4] in MAGIC and head[128:132] != b"DICM"
 
 
 def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,21 @@ import xarray as xr
 from neurodata.declare import Declared, missing
 from neurodata.errors import (
     InvalidInputError,
+    MissingFactError,
     NeurodataError,
     UnknownFormatError,
     UnreadableError,
     need,
 )
 from neurodata.readers import tiff_chain
+from neurodata.readers.lacking import together
 from neurodata.readers.tiff_instances import instances
 from neurodata.readers.tiff_meta import AXES, RGB, Meta, guard, meta
 from neurodata.readers.tiff_pixels import StoredPixels, lazy_pixels, stamp
 from neurodata.safe import Raw
 
 ORDER = ("time", "channel", "z", "y", "x")
+UNKNOWN = "unknown"
 SPATIAL = ("z", "y", "x")
 VENDORS = {
     "lsm", "stk", "ndtiff", "mmstack", "mdgel", "scanimage", "fluoview", "sis",
@@ -69,7 +73,7 @@ def _series(
         raise UnreadableError(
             path.name, f"damaged TIFF data ({error})", "an intact file", "copy it again"
         ) from error
-    axes = [] if mask else _axes(letters, stored.shape, raw, declare)
+    axes = [] if mask else _axes(letters, stored.shape, facts, raw, declare)
     if "S" in letters and not facts.channels:
         facts.channels = list(RGB[: stored.shape[letters.index("S")]])
     return lazy_pixels(stored), axes, facts
@@ -152,7 +156,9 @@ def _list_left_out(file: tifffile.TiffFile, series: Any, raw: Raw) -> None:
         raw.warn("", "colours by a palette", "intensities", "the palette is left out")
 
 
-def _axes(letters: str, shape: tuple[int, ...], raw: Raw, declare: Declared) -> list[str]:
+def _axes(
+    letters: str, shape: tuple[int, ...], facts: Meta, raw: Raw, declare: Declared
+) -> list[str]:
     """Return the names of the axes: stated by the file, else declared."""
     stated = [AXES.get(letter, "") for letter in letters]
     known = all(stated) and len(set(stated)) == len(stated)
@@ -168,9 +174,12 @@ def _axes(letters: str, shape: tuple[int, ...], raw: Raw, declare: Declared) -> 
         return names
     if not known:
         example = ",".join(ORDER[-len(shape) :]) if len(shape) != 3 else "z,y,x"
-        raise missing(
-            raw.name, f"unnamed axes {letters} of shape {shape}", "their names", f"axes={example}"
-        )
+        found = f"unnamed axes {letters} of shape {shape}"
+        lacking = [missing(raw.name, found, "their names", f"axes={example}")]
+        if declare.get("voxel_um") is None and not facts.size_um:
+            spatial = SPATIAL[-min(len(shape), 3) :]
+            lacking.append(_no_size(spatial, spatial, raw))
+        raise together(lacking)
     return stated
 
 
@@ -185,8 +194,8 @@ def _volume(pixels: Any, axes: list[str], facts: Meta, raw: Raw, declare: Declar
     if not is_float:
         node = node.assign(scale=1.0, offset=0.0)
     spatial = [axis for axis in SPATIAL if axis in axes]
-    spacing = _spacing(spatial, facts, raw, declare)
-    node["spacing"] = ("spatial", np.array(spacing), {"units": "um"})
+    spacing, unit = _spacing(spatial, facts, raw, declare)
+    node["spacing"] = ("spatial", np.array(spacing), {"units": unit})
     node = node.assign_coords(spatial=("spatial", np.array(spatial, dtype=object)))
     if "channel" in axes:
         count = node.sizes["channel"]
@@ -200,9 +209,17 @@ def _volume(pixels: Any, axes: list[str], facts: Meta, raw: Raw, declare: Declar
     return node
 
 
-def _spacing(spatial: list[str], facts: Meta, raw: Raw, declare: Declared) -> list[float]:
-    """Return micrometres a voxel in (z, y, x): declared, else as the file states them."""
+def _spacing(
+    spatial: list[str], facts: Meta, raw: Raw, declare: Declared
+) -> tuple[list[float], str]:
+    """Return micrometres a voxel in (z, y, x): declared, else as the file states them.
+
+    Where nobody knows them, ``voxel_um=unknown`` says so: distances are then in pixels.
+    """
     given = declare.get("voxel_um")
+    if given == UNKNOWN:
+        raw.warn("", "a voxel size declared unknown", "micrometres", "distances are in pixels")
+        return [1.0] * len(spatial), "pixel"
     if given is not None:
         count = 3 if isinstance(given, list) and len(given) == 3 else len(spatial)
         declared = (declare.numbers("voxel_um", count) or [])[-len(spatial) :]
@@ -211,12 +228,17 @@ def _spacing(spatial: list[str], facts: Meta, raw: Raw, declare: Declared) -> li
         stated = [facts.size_um.get(axis) for axis in spatial]
         if None not in stated and stated != declared:
             raw.warn("", f"voxels of {stated} um", f"{declared}, as declared", "declared is used")
-        return declared
+        return declared, "um"
     absent = [axis for axis in spatial if axis not in facts.size_um]
     if absent:
-        example = ",".join("2" if axis == "z" else "0.5" for axis in spatial)
-        raise missing(
-            raw.name, f"no voxel size along {', '.join(absent)}",
-            f"micrometres a voxel ({', '.join(spatial)})", f"voxel_um={example}",
-        )  # fmt: skip
-    return [facts.size_um[axis] for axis in spatial]
+        raise _no_size(spatial, absent, raw)
+    return [facts.size_um[axis] for axis in spatial], "um"
+
+
+def _no_size(spatial: Sequence[str], absent: Sequence[str], raw: Raw) -> MissingFactError:
+    example = ",".join("2" if axis == "z" else "0.5" for axis in spatial)
+    return missing(
+        raw.name, f"no voxel size along {', '.join(absent)}",
+        f"micrometres a voxel ({', '.join(spatial)}), or voxel_um={UNKNOWN}",
+        f"voxel_um={example}",
+    )  # fmt: skip

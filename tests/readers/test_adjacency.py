@@ -188,7 +188,7 @@ def test_findings(tmp_path: Path) -> None:
     raw = open_raw(write(tmp_path, "1 -2 0\n0 0 3\n4 0 0"))
     adjacency.read(raw, Declared(FACTS))
     assert [(p.level, p.found.partition(",")[0]) for p in raw.problems] == [
-        ("warning", "no line end"),
+        ("note", "no line end"),
         ("note", "1 from a node to itself"),
         ("note", "1 of negative weight"),
     ]

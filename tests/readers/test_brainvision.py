@@ -24,7 +24,7 @@ from neurodata.errors import (
 from neurodata.physical import physical
 from neurodata.readers import brainvision
 from neurodata.safe import Raw
-from tests.readers.conformance import ReaderTests
+from tests.readers.conformance import HeaderTests, PersonalTests
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "gripforce_ieeg"
 NAME = "sub-testsub_ses-EphysMedOff_task-gripforce_run-0_ieeg"
@@ -113,7 +113,7 @@ IMPOSSIBLE = {
 }
 
 
-class TestBrainVision(ReaderTests):
+class TestBrainVision(HeaderTests, PersonalTests):
     reader = brainvision
     nodes: ClassVar = {"eeg": "timeseries", "misc": "timeseries", "annotations": "intervals"}
     accepts = ("brainvision",)

@@ -19,7 +19,7 @@ from neurodata.physical import physical
 from neurodata.readers import edf
 from neurodata.readers.channels import kind_of
 from neurodata.safe import Raw
-from tests.readers.conformance import ReaderTests
+from tests.readers.conformance import HeaderTests, PersonalTests
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "eeg_fp1"
 LABEL, UNIT, PHYSICAL, DIGITAL, COUNT = 0, 96, 104, 120, 216  # columns of the signal table
@@ -120,7 +120,7 @@ IMPOSSIBLE = {
 }
 
 
-class TestEdf(ReaderTests):
+class TestEdf(HeaderTests, PersonalTests):
     reader = edf
     nodes: ClassVar = {"eeg": "timeseries", "annotations": "intervals"}
     accepts = ("edf",)
@@ -151,7 +151,7 @@ class TestEdf(ReaderTests):
         return path
 
 
-class TestBdf(ReaderTests):
+class TestBdf(HeaderTests):
     reader = edf
     nodes: ClassVar = {"eeg": "timeseries", "misc": "timeseries"}
     accepts = ("edf",)
@@ -243,6 +243,13 @@ def test_start_without_a_zone_is_not_a_start() -> None:
 
 
 # units
+
+
+def test_all_channels_without_a_unit_are_named_at_once(tmp_path: Path) -> None:
+    path, _ = write(tmp_path, labels=("Fp1", "acc 2"), units=("", "G"))
+    with pytest.raises(MissingFactError) as refusal:
+        read(path)
+    assert refusal.value.hint == "declare it: --set units.Fp1=uV --set 'units.acc 2=uV'"
 
 
 @pytest.mark.parametrize(

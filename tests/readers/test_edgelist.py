@@ -16,7 +16,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurodata.declare import Declared
+from neurodata.declare import Declared, parse
 from neurodata.errors import InvalidInputError, MissingFactError, UnreadableError
 from neurodata.readers import adjacency, edgelist
 from neurodata.safe import Raw, head
@@ -229,7 +229,7 @@ def test_findings(tmp_path: Path) -> None:
     assert len(node["weight"]) == 3
     levels = {(p.level, p.found.split(",")[0]) for p in raw.problems}
     assert levels >= {
-        ("warning", "no line end"),
+        ("note", "no line end"),
         ("note", "1 from a node to itself"),
         ("warning", "1 that repeat an earlier source and target"),
         ("note", "1 of negative weight"),
@@ -308,3 +308,53 @@ def test_node_tables_are_no_graphs(realdata: Path, name: str) -> None:
     path = realdata / "fixtures/connectome/graspologic/mice" / name
     assert not edgelist.sniff(head(path), path)
     assert not adjacency.sniff(head(path), path)
+
+
+# headers of other names
+
+SYNAPSES = "u,v,synapses\nAVAL,AVAR,3\nAVAL,AVBL,2\nAVAR,AVAL,1\nAVBL,AVAR,9\n"
+
+
+def test_rows_tell_a_list_whose_header_has_other_names(tmp_path: Path) -> None:
+    path = write(tmp_path, SYNAPSES, "synthetic.csv")
+    assert edgelist.sniff(head(path), path)
+    with pytest.raises(MissingFactError) as refusal:
+        read(path, {})
+    flags = refusal.value.hint.removeprefix("declare it: --set ").split(" --set ")
+    assert flags == [
+        "columns.source=u", "columns.target=v", "columns.weight=synapses", "directed=0",
+        "weight_units=count",
+    ]  # fmt: skip
+    node = read(path, parse([*flags[:3], "directed=1", "weight_units=count"]))["graph"]
+    assert edges_of(node) == [
+        ("AVAL", "AVAR", 3), ("AVAL", "AVBL", 2), ("AVAR", "AVAL", 1), ("AVBL", "AVAR", 9),
+    ]  # fmt: skip
+
+
+def test_a_long_list_of_other_names_is_seen_as_a_whole(tmp_path: Path) -> None:
+    rows = [f"{a},{b},{a + b}" for a in range(40) for b in range(40) if a != b]
+    path = write(tmp_path, "\n".join(["a,b,n", *rows]), "synthetic.csv")
+    assert edgelist.sniff(head(path), path)
+    path.write_text("\n".join(["a,b,n", *rows, rows[0]]))  # a row that comes twice: no list
+    assert not edgelist.sniff(head(path), path)
+
+
+@pytest.mark.parametrize("text", [
+    "subject,visit,score\n1,1,20\n1,2,31\n2,1,18\n2,2,25\n3,1,9\n3,2,9\n4,1,8\n4,2,5\n",
+    "onset,duration,value\n0,10,1\n10,0,2\n10,10,3\n",
+    "x,y,intensity\n0,1,5\n0,2,7\n1,0,3\n2,0,4\n",
+    "region,parent,volume\nisocortex,cortex,5\ncortex,brain,7\nCA1,cortex,2\n",
+    "answer,correct,seconds\nyes,no,0.5\nyes,no,0.7\nno,yes,0.6\nno,no,0.4\n",
+    "unit,depth,rate\n1,800,5.5\n1,820,3.5\n2,900,7.0\n",
+    "u,v,comment\nA,B,strong\nA,C,weak\nB,A,weak\n",
+])  # fmt: skip
+def test_other_tables_are_no_edge_lists(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path, text, "synthetic.csv")
+    assert not edgelist.sniff(head(path), path)
+
+
+def test_columns_that_nothing_reads_are_listed(tmp_path: Path) -> None:
+    raw = open_raw(write(tmp_path, "source,target,remark\nA,B,seen\nA,C,doubtful\n"))
+    node = edgelist.read(raw, Declared({"directed": 1}))["graph"]
+    assert "weight" not in node
+    assert [p.found for p in raw.problems if "left out" in p.found] == ["left out: remark"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import mmap
 import struct
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -32,7 +33,7 @@ from neurodata.errors import (
 )
 from neurodata.readers import nifti
 from neurodata.safe import Raw
-from tests.readers.conformance import ReaderTests
+from tests.readers.conformance import HeaderTests, PersonalTests, ReaderTests
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 CANARY = "Jane Q Canary"
@@ -148,7 +149,7 @@ class NiftiTests(ReaderTests):
         return path
 
 
-class TestNifti(NiftiTests):
+class TestNifti(HeaderTests, PersonalTests, NiftiTests):
     lies = IMPOSSIBLE
     canary = CANARY
 
@@ -165,11 +166,13 @@ class TestNiftiGzip(NiftiTests):
         return path
 
 
-class TestNifti2BigEndian(ReaderTests):
+class AnatTests(ReaderTests):
     reader = nifti
     accepts = ("nifti", "nifti.gz")
     nodes: ClassVar = {"anat": "volume"}
 
+
+class TestNifti2BigEndian(AnatTests):
     def make(self, folder: Path) -> Path:
         old = synthetic_image((3, 4, 2))
         header = nibabel.Nifti2Header(endianness=">")
@@ -181,11 +184,7 @@ class TestNifti2BigEndian(ReaderTests):
         return path
 
 
-class TestNiftiPair(ReaderTests):
-    reader = nifti
-    accepts = ("nifti", "nifti.gz")
-    nodes: ClassVar = {"anat": "volume"}
-
+class TestNiftiPair(AnatTests):
     def make(self, folder: Path) -> Path:
         old = synthetic_image((3, 4, 2))
         nibabel.Nifti1Pair(old.dataobj, old.affine, old.header).to_filename(
@@ -601,3 +600,32 @@ def test_foreign_axes_are_refused(tmp_path: Path) -> None:
     path.write_bytes(synthetic_bytes())
     with pytest.raises(RefusedError, match="--set axes"):
         read(path, axes="time,roi")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_pass_over_the_voxels_keeps_little_in_memory(tmp_path: Path, packed: bool) -> None:
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype("i2")
+    header.set_data_shape((64, 64, 32, 384))  # 96 MiB
+    header.set_xyzt_units("mm", "sec")
+    header["pixdim"][4], header["magic"], header["vox_offset"] = 2, b"n+1", 352
+    header.set_sform(np.eye(4), 1)
+    whole = header.binaryblock + bytes(4 + 96 * 2**20)
+    path = tmp_path / "synthetic.nii"
+    path.write_bytes(gzip.compress(whole, 1) if packed else whole)
+    del whole
+    voxels = nifti.read(Raw(tmp_path, (path,)), Declared())["bold/image_adc"].data
+    before = resident_bytes()
+    tracemalloc.start()
+    for block in voxels.blocks.ravel():
+        assert block.compute(scheduler="synchronous").max() == 0
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 72 * 2**20  # two slabs
+    assert resident_bytes() - before < 64 * 2**20
+
+
+def resident_bytes() -> int:
+    """Memory of this process, mapped files included; 0 where /proc does not tell."""
+    told = Path("/proc/self/statm")
+    return int(told.read_text().split()[1]) * mmap.PAGESIZE if told.exists() else 0

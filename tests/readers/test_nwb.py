@@ -19,7 +19,7 @@ from neurodata.declare import Declared
 from neurodata.errors import InvalidInputError, MissingFactError, UnreadableError, UnsafeError
 from neurodata.readers import nwb
 from neurodata.safe import Raw
-from tests.readers.conformance import ReaderTests
+from tests.readers.conformance import HeaderTests, PersonalTests
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 MINISCOPE = SAMPLES / "miniscope_mouse" / "A0634-210127.nwb"
@@ -91,7 +91,7 @@ def _behaviour(pynwb: Any, file: Any) -> None:
     file.add_acquisition(wheel_series)
 
 
-class TestNwb(ReaderTests):
+class TestNwb(HeaderTests, PersonalTests):
     reader = nwb
     nodes: ClassVar = {
         "traces": "timeseries", "rois": "rois", "units": "spikes", "trials": "intervals",

@@ -26,7 +26,7 @@ from neurodata.errors import (
 )
 from neurodata.readers import tiff
 from neurodata.safe import Raw
-from tests.readers.conformance import ReaderTests
+from tests.readers.conformance import HeaderTests, PersonalTests, ReaderTests
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "nuclei"
 RNG = np.random.default_rng(5)
@@ -59,7 +59,7 @@ LIES = {
 }
 
 
-class TestPlain(ReaderTests):
+class TestPlain(HeaderTests, PersonalTests):
     reader = tiff
     nodes: ClassVar = {"image": "volume", "instances": "instances"}
     declare: ClassVar = {"axes": "z,y,x", "voxel_um": [2.0, 0.5, 0.5]}
@@ -95,11 +95,13 @@ class TestDeflated(TestPlain):
         return path
 
 
-class TestImageJ(ReaderTests):
+class ImageTests(ReaderTests):
     reader = tiff
     nodes: ClassVar = {"image": "volume"}
     accepts: ClassVar = ("tiff",)
 
+
+class TestImageJ(ImageTests):
     def make(self, folder: Path) -> Path:
         movie = RNG.integers(0, 255, (4, 3, 2, 12, 16), dtype="u1")
         path = folder / "movie.tif"
@@ -110,11 +112,7 @@ class TestImageJ(ReaderTests):
         return path
 
 
-class TestOmeBig(ReaderTests):
-    reader = tiff
-    nodes: ClassVar = {"image": "volume"}
-    accepts: ClassVar = ("tiff",)
-
+class TestOmeBig(ImageTests):
     def make(self, folder: Path) -> Path:
         return ome(folder / "stack.ome.tif", bigtiff=True)
 
@@ -142,6 +140,14 @@ def stack(path: Path, **options: Any) -> np.ndarray[Any, Any]:
 
 
 # real files
+
+
+def test_an_unknown_voxel_size_is_said_and_kept_in_pixels(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.arange(12, dtype="uint16").reshape(3, 4))
+    tree, raw = read(tmp_path / "a.tif", voxel_um="unknown")
+    assert tree["image/spacing"].values.tolist() == [1.0, 1.0]
+    assert tree["image/spacing"].attrs["units"] == "pixel"
+    assert [p.level for p in raw.problems if "unknown" in p.found] == ["warning"]
 
 
 def test_real_plane_has_the_pixels_that_pillow_sees() -> None:
@@ -176,7 +182,9 @@ def test_real_stack_is_page_by_page_what_pillow_sees() -> None:
 
 def test_real_stack_needs_axes_and_size_declared() -> None:
     path = SAMPLES / "img3d.tif"
-    with pytest.raises(MissingFactError, match="--set axes=z,y,x"):
+    with pytest.raises(MissingFactError, match=r"--set axes=z,y,x --set voxel_um=2,0\.5,0\.5$"):
+        read(path)
+    with pytest.raises(MissingFactError, match=r"--set axes=z,y,x$"):
         read(path, voxel_um=[1.0, 1.0, 1.0])
     with pytest.raises(MissingFactError, match=r"--set voxel_um=2,0\.5,0\.5"):
         read(path, axes="z,y,x")
