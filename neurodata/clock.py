@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from xarray.core.indexing import IndexSelResult
-from xarray.indexes import CoordinateTransform, CoordinateTransformIndex
+from xarray.indexes import CoordinateTransform, CoordinateTransformIndex, Index, PandasIndex
 
 from neurodata.errors import InvalidInputError
 
 
 class _Clock(CoordinateTransform):
-    """``time_s = start_s + i / rate_hz``, with the division last, so that no error adds up."""
+    """``time_s = start_s + (first + i * step) / rate_hz`` for i in 0..n-1.
 
-    def __init__(self, start_s: float, rate_hz: float, n: int, dim: str) -> None:
+    Slices count samples of the whole clock, so that their times are bit for bit those of the
+    whole: the division comes last and no error adds up.
+    """
+
+    def __init__(
+        self, start_s: float, rate_hz: float, n: int, dim: str, first: int = 0, step: int = 1
+    ) -> None:
         super().__init__((dim,), {dim: n}, dtype=np.dtype("float64"))
-        self.start_s, self.rate_hz = start_s, rate_hz
+        self.start_s, self.rate_hz, self.first, self.step = start_s, rate_hz, first, step
 
     @property
     def dim(self) -> str:
@@ -29,18 +37,27 @@ class _Clock(CoordinateTransform):
         return self.dim_size[self.dim]
 
     def forward(self, dim_positions: dict[str, Any]) -> dict[Hashable, Any]:
-        return {self.dim: self.start_s + np.asarray(dim_positions[self.dim]) / self.rate_hz}
+        samples = self.first + np.asarray(dim_positions[self.dim]) * self.step
+        return {self.dim: self.start_s + samples / self.rate_hz}
 
     def reverse(self, coord_labels: dict[Hashable, Any]) -> dict[str, Any]:
         labels = np.asarray(coord_labels[self.dim], dtype="float64")
-        return {self.dim: (labels - self.start_s) * self.rate_hz}
+        samples = (labels - self.start_s) * self.rate_hz
+        return {self.dim: (samples - self.first) / self.step}
 
     def equals(
         self, other: CoordinateTransform, exclude: frozenset[Hashable] | None = None
     ) -> bool:
-        return isinstance(other, _Clock) and (
-            (self.start_s, self.rate_hz, self.n) == (other.start_s, other.rate_hz, other.n)
-        )
+        return isinstance(other, _Clock) and self._facts() == other._facts()
+
+    def _facts(self) -> tuple[float, float, int, int, int]:
+        return self.start_s, self.rate_hz, self.first, self.step, self.n
+
+    def part(self, positions: range) -> _Clock:
+        """Return the clock of some of its samples."""
+        first = self.first + positions.start * self.step
+        step = self.step * positions.step
+        return _Clock(self.start_s, self.rate_hz, len(positions), self.dim, first, step)
 
 
 class RegularTime(CoordinateTransformIndex):
@@ -48,18 +65,39 @@ class RegularTime(CoordinateTransformIndex):
 
     transform: _Clock
 
+    @property
+    def rate_hz(self) -> float:
+        """Samples a second, those that a slice with a step leaves."""
+        return self.transform.rate_hz / self.transform.step
+
     def isel(self, indexers: Mapping[Any, Any]) -> RegularTime | None:
         """Keep the index lazy under a slice with a positive step."""
         wanted = indexers.get(self.transform.dim)
         if not isinstance(wanted, slice):
             return None
-        start, stop, step = wanted.indices(self.transform.n)
-        if step < 1:
-            return None
+        positions = range(*wanted.indices(self.transform.n))
+        return RegularTime(self.transform.part(positions)) if positions.step > 0 else None
+
+    def to_pandas_index(self) -> pd.Index[Any]:
+        """Return the times as an array, for what xarray leaves to pandas (tables, groups)."""
         clock = self.transform
-        count = len(range(start, stop, step))
-        first = clock.start_s + start / clock.rate_hz
-        return RegularTime(_Clock(first, clock.rate_hz / step, count, clock.dim))
+        seconds = clock.forward({clock.dim: np.arange(clock.n)})[clock.dim]
+        index: pd.Index[Any] = pd.Index(seconds, name=clock.dim)
+        return index
+
+    @classmethod
+    def concat(  # type: ignore[override]
+        cls, indexes: Sequence[Index], dim: Hashable, positions: Any = None
+    ) -> Index:
+        """Join clocks end to end; one that is not the next part of the first becomes an array."""
+        clocks = [index.transform for index in indexes if isinstance(index, RegularTime)]
+        if positions is None and len(clocks) == len(indexes) and _adjacent(clocks):
+            one = clocks[0]
+            whole = sum(clock.n for clock in clocks)
+            joined = _Clock(one.start_s, one.rate_hz, whole, one.dim, one.first, one.step)
+            return cls(joined)
+        arrays = [PandasIndex(index.to_pandas_index(), dim) for index in indexes]
+        return PandasIndex.concat(arrays, dim, positions)
 
     def sel(
         self, labels: dict[Any, Any], method: Any = None, tolerance: Any = None
@@ -77,9 +115,9 @@ class RegularTime(CoordinateTransformIndex):
         wanted = seconds if isinstance(seconds, xr.DataArray) else np.asarray(seconds, "float64")
         found = self.transform.reverse({self.transform.dim: wanted})[self.transform.dim]
         rounded = np.clip(np.rint(found), 0, self.transform.n - 1)
-        off_s = np.abs(found - rounded) / self.transform.rate_hz
+        off_s = np.abs(found - rounded) * self.transform.step / self.transform.rate_hz
         allowed_s = tolerance if tolerance is not None else np.inf if method else 1e-9
-        if method not in (None, "nearest") or np.any(off_s > allowed_s):
+        if method not in (None, "nearest") or not (self.transform.n and np.all(off_s <= allowed_s)):
             raise KeyError(f"{seconds} s is not on the clock; use method='nearest' or a slice")
         positions = rounded.astype("int64")
         if isinstance(seconds, xr.DataArray):
@@ -87,6 +125,8 @@ class RegularTime(CoordinateTransformIndex):
         return positions if positions.ndim else int(positions)
 
     def _position(self, seconds: float) -> float:
+        if np.isnan(seconds):
+            raise KeyError("NaN s is not on the clock")
         found: float = self.transform.reverse({self.transform.dim: seconds})[self.transform.dim]
         whole = round(found)
         return whole if abs(found - whole) < 1e-6 else found
@@ -98,6 +138,15 @@ class RegularTime(CoordinateTransformIndex):
         if seconds is None:
             return self.transform.n
         return max(0, int(np.floor(self._position(seconds))) + 1)
+
+
+def _adjacent(clocks: Sequence[_Clock]) -> bool:
+    """Say whether each clock goes on where the one before ends."""
+    return all(
+        (a.start_s, a.rate_hz, a.step, a.first + a.n * a.step)
+        == (b.start_s, b.rate_hz, b.step, b.first)
+        for a, b in pairwise(clocks)
+    )
 
 
 def regular_time(start_s: float, rate_hz: float, n: int, dim: str = "time") -> xr.Coordinates:

@@ -27,7 +27,7 @@ from neurodata.privacy import scrub
 from neurodata.readers import reader
 from neurodata.readers.bids import entities
 from neurodata.safe import Raw
-from neurodata.schema import validate
+from neurodata.schema import expected, validate
 from neurodata.sources import Fingerprint, matching
 from neurodata.store import Store, open_store
 
@@ -222,6 +222,8 @@ def _publish(job: Job, raw: Raw, inputs: Mapping[Path, Fingerprint], store: Stor
     }
     if known := store.known(job.dataset, job.recording, provenance):
         content = store.manifest(known)["content"]
+        if departures := list(expected(store.raw(known), {"nodes": job.nodes})):
+            raise SchemaError(departures)
         return Entry(job.id, known.partition("@")[2], "same", tuple(raw.problems), content)
     tree, problems = normalise(job, raw)
     done = store.publish(tree, dataset=job.dataset, recording=job.recording, provenance=provenance)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from xarray.indexes import CoordinateTransformIndex
 
 from neurodata import units
+from neurodata.clock import RegularTime
 from neurodata.errors import Problem
 from neurodata.slabs import slabs
 
@@ -58,7 +58,7 @@ def _names(name: str, node: xr.Dataset, keys: list[str]) -> Iterator[Problem]:
 def _clock(name: str, node: xr.Dataset, excused: bool) -> Iterator[Problem]:
     facts = [key for key in ("start_s", "rate_hz", "n") if key in node.attrs]
     if "time" in node.variables:
-        if isinstance(node.xindexes.get("time"), CoordinateTransformIndex):
+        if isinstance(node.xindexes.get("time"), RegularTime):
             return
         if facts:
             yield Problem("error", f"{name}/time", "a regular and an irregular clock", "one clock")
@@ -92,11 +92,8 @@ def _irregular(where: str, time: xr.DataArray) -> Iterator[Problem]:
 def rate_hz(node: xr.Dataset) -> float | None:
     """Return the rate of a node's regular clock in Hz, or None where it has none."""
     index = node.xindexes.get("time") if "time" in node.variables else None
-    if isinstance(index, CoordinateTransformIndex):
-        if node.sizes["time"] < 2:
-            return None
-        first, second = node["time"][:2].values
-        return float(1 / (second - first))
+    if isinstance(index, RegularTime):
+        return index.rate_hz
     rate = node.attrs.get("rate_hz")
     return None if rate is None or "time" in node.variables else float(rate)
 

@@ -9,7 +9,7 @@ import xarray as xr
 
 from neurodata.clock import regular_time
 
-ADC = "_adc"
+ADC = {"signal_adc": "signal", "image_adc": "image"}
 CLOCK = ("start_s", "rate_hz", "n")
 
 
@@ -17,7 +17,8 @@ def physical(tree: xr.DataTree) -> xr.DataTree:
     """Return the physical form of a recording in raw form, lazily.
 
     ``signal_adc (time, channel)`` becomes ``signal`` float32 in its ``units``, ``image_adc``
-    becomes ``image``, and a regular clock becomes a lazy coordinate ``time`` in seconds.
+    becomes ``image``, both with the node's ``units`` where they have none of their own, and a
+    regular clock becomes a lazy coordinate ``time`` in seconds.
 
     Examples
     --------
@@ -33,13 +34,14 @@ def physical(tree: xr.DataTree) -> xr.DataTree:
 
 
 def _physical_node(node: xr.Dataset) -> xr.Dataset:
-    for name in [str(name) for name in node.data_vars if str(name).endswith(ADC)]:
-        value = scaled(node[name], node["scale"], node["offset"])
-        node = node.drop_vars([name, "scale", "offset"])
-        node[name.removesuffix(ADC)] = value
-    for name in ("signal", "image"):
-        if name in node and node[name].dtype.kind == "f":
+    for stored in [name for name in ADC if name in node.data_vars]:
+        value = scaled(node[stored], node["scale"], node["offset"])
+        node = node.drop_vars([stored, "scale", "offset"]).assign({ADC[stored]: value})
+    for name in [name for name in ADC.values() if name in node.data_vars]:
+        if node[name].dtype.kind == "f":
             node[name] = node[name].astype("float32")
+        if "units" in node.attrs:
+            node[name].attrs.setdefault("units", node.attrs["units"])
     return with_clock(node)
 
 

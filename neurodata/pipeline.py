@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -98,7 +98,7 @@ class Pipeline(Part):
     declare: dict[str, Value] = {}
     steps: tuple[dict[str, Any], ...] = Field(default=(), max_length=0)
     labels: dict[str, Label] = {}
-    groups: str | Literal["subject", "session"] = "subject"
+    groups: str = "subject"
     splits: tuple[SplitSpec, ...] = ()
     tasks: tuple[TaskSpec, ...] = ()
     expect: Expect = Expect()
@@ -106,7 +106,13 @@ class Pipeline(Part):
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that refuses duplicate keys and aliases."""
+    """A safe loader that refuses duplicate keys, aliases and numbers that lose their spelling."""
+
+    def construct_yaml_int(self, node: Any) -> int:
+        number: int = super().construct_yaml_int(node)
+        if str(number) != node.value:
+            raise yaml.YAMLError(f"{node.value}, read as {number}: put text in quotes")
+        return number
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -118,6 +124,9 @@ class _Loader(yaml.SafeLoader):
         if twice := {key for key in keys if keys.count(key) > 1}:
             raise yaml.YAMLError(f"duplicate keys {sorted(twice)}{node.start_mark}")
         return super().construct_mapping(node, deep)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def validate(tree: xr.DataTree, expect: Mapping[str, Any] | None = None) -> list
     for name, child in tree.children.items():
         if name not in broken:
             problems += quality.findings(name, child.to_dataset(inherit=False), modality)
-    return problems + list(_expected(tree, expect or {}))
+    return problems + list(expected(tree, expect or {}))
 
 
 # ---- root and modality
@@ -358,10 +358,10 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
 # ---- declared expectations
 
 
-def _expected(tree: xr.DataTree, expect: Mapping[str, Any]) -> Iterator[Problem]:
+def expected(tree: xr.DataTree, expect: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield where a recording departs from what was declared of it (see `validate`)."""
     for name, facts in expect.get("nodes", {}).items():
-        unknown = set(facts) - {"shape", "rate_hz", "units", "channels"}
-        if unknown:
+        if unknown := set(facts) - {"shape", "rate_hz", "units", "channels"}:
             raise InvalidInputError(
                 f"expect: {name}", ", ".join(sorted(unknown)), "shape, rate_hz, units, channels"
             )

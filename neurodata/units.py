@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import pi
+from shlex import quote
 
 from neurodata.errors import MissingFactError
 
@@ -182,9 +183,7 @@ def to_si(spelling: str | None, where: str, channel: str = "*") -> Unit:
             f"{where}: {channel}" if channel != "*" else where,
             f"the unit {spelling!r}" if text else "no unit",
             "one of V, mV, uV, nV, T, fT, T/m, m, um, s, dF/F, count, a.u., 1",
-            f"declare it: --set '{flag}'"
-            if set(flag) & set(" *'")
-            else f"declare it: --set {flag}",
+            f"declare it: --set {quote(flag)}",
         )
     return unit
 

@@ -160,6 +160,26 @@ def test_same_content_makes_no_new_version_but_an_alias(store: Store) -> None:
     assert store.known("lab", "r2", other) == f"lab/r1@{before}"
 
 
+def test_a_recording_that_becomes_equal_to_another_gets_that_content(store: Store) -> None:
+    store.publish(synthetic_tree(1), dataset="lab", recording="r2")
+    changed = store.publish(synthetic_tree(0), dataset="lab", recording="r2")
+    assert (changed.status, changed.id) == ("new", "lab/r2")
+    assert store["lab/r2"]["eeg/signal"].equals(store["lab/r1"]["eeg/signal"])
+
+
+def test_a_recipe_is_known_only_while_the_id_means_what_it_made(store: Store) -> None:
+    first = {**PROVENANCE, "inputs": [{"size": 1, "sha256": "1" * 64}]}
+    later = {**PROVENANCE, "inputs": [{"size": 2, "sha256": "2" * 64}]}
+    assert (
+        store.publish(synthetic_tree(0), dataset="lab", recording="r2", provenance=first).status
+        == "alias"
+    )
+    assert store.known("lab", "r2", first) == f"lab/r1@{store.version('lab/r1')}"
+    store.publish(synthetic_tree(1), dataset="lab", recording="r2", provenance=later)
+    assert store.known("lab", "r2", first) is None
+    assert store.known("lab", "r2", later) == f"lab/r2@{store.version('lab/r2')}"
+
+
 def test_newer_content_is_the_newest_version_and_the_old_one_stays(store: Store) -> None:
     old = store.version("lab/r1")
     new = store.publish(synthetic_tree(1), dataset="lab", recording="r1").version
@@ -203,6 +223,20 @@ def test_rebuild_enters_all_but_the_damaged_versions_and_lists_those(store: Stor
     assert found.level == "error"
     assert "r1" in found.where
     assert open_store(store.path).ids() == ["lab/r2"]
+
+
+def test_units_stated_on_the_node_alone_are_in_the_catalogue(tmp_path: Path) -> None:
+    node = xr.Dataset(
+        {"signal": (("time", "channel"), np.zeros((2, 1), "f4"))},
+        coords={"channel": ["a"], "units": ("channel", ["V"])},
+        attrs={"representation": "timeseries", "schema": "timeseries/1", "units": "V",
+               "start_s": 0.0, "rate_hz": 2.0, "n": 2},
+    )  # fmt: skip
+    store = open_store(tmp_path / "store", create=True)
+    tree = xr.DataTree.from_dict({"eeg": node})
+    tree.attrs = {"modality": "eeg"}
+    store.publish(tree, dataset="synthetic", recording="one", provenance={})
+    assert store.catalog()["units"].tolist() == ["V"]
 
 
 def test_select_and_catalogue_speak_of_the_main_node(store: Store) -> None:
@@ -429,3 +463,109 @@ def test_a_journal_of_the_old_catalogue_does_not_harm_the_rebuilt_one(store: Sto
     store.rebuild()
     assert not (store.path / "catalog.sqlite-journal").exists()
     assert store.catalog().equals(before)
+
+
+SHAPES = [(), (0,), (7,), (0, 4), (300_000, 3), (3, 40, 70, 90)]
+DTYPES = ["?", "u1", "i1", ">u2", "<i4", "u8", ">i8", "f2", "f4", ">f8", "c8", ">c16"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_dtype_and_shape_comes_back_bit_for_bit(tmp_path: Path, dtype: str) -> None:
+    rng = np.random.default_rng(3)
+    arrays = {f"v{i}": rng.integers(0, 256, shape).astype(dtype) for i, shape in enumerate(SHAPES)}
+    if np.dtype(dtype).kind in "fc":
+        arrays["v4"][:2] = [[np.nan, -0.0, np.inf], [-np.inf, 0.0, 1.0]]
+    sized = {
+        name: ([f"{name}_{axis}" for axis in range(array.ndim)], array)
+        for name, array in arrays.items()
+    }
+    store = open_store(tmp_path, create=True)
+    tree = xr.DataTree.from_dict({"node": xr.Dataset(sized)})
+    store.publish(tree, dataset="lab", recording="r1")
+    back = store.raw("lab/r1")["node"].to_dataset()
+    for name, array in arrays.items():
+        little = array.astype(array.dtype.newbyteorder("<"))
+        assert back[name].dtype == little.dtype
+        assert back[name].shape == array.shape
+        assert back[name].values.tobytes() == little.tobytes(), name
+    assert store.verify() == []
+
+
+def test_texts_come_back_with_blanks_nul_and_any_script(tmp_path: Path) -> None:
+    texts = np.array([["", "a\0b"], ["日本 µ e\u0301", " x" * 5000]], dtype=object)
+    node = xr.Dataset({"text": (("row", "column"), texts), "one": ((), "µ")})
+    store = open_store(tmp_path, create=True)
+    store.publish(xr.DataTree.from_dict({"node": node}), dataset="lab", recording="r1")
+    back = store.raw("lab/r1")["node"].to_dataset()
+    assert back["text"].values.tolist() == texts.tolist()
+    assert back["one"].item() == "µ"
+
+
+UNFIT: dict[str, xr.Dataset] = {
+    "a missing text": xr.Dataset({"v": ("x", np.array(["a", None], dtype=object))}),
+    "NaN among texts": xr.Dataset({"v": ("x", np.array(["a", np.nan], dtype=object))}),
+    "numbers as objects": xr.Dataset({"v": ("x", np.array([1, 2], dtype=object))}),
+    "a lone surrogate": xr.Dataset({"v": ("x", np.array(["\udcb5"]))}),
+    "times": xr.Dataset({"v": ("x", np.array(["2020-01-01"], dtype="M8[ns]"))}),
+    "bytes": xr.Dataset({"v": ("x", np.array([b"a"]))}),
+    "numbers of 80 bits": xr.Dataset({"v": ("x", np.ones(2, "longdouble"))}),
+    "an attribute NaN": xr.Dataset(attrs={"a": float("nan")}),
+    "an attribute of bytes": xr.Dataset(attrs={"a": b"x"}),
+    "a time as attribute": xr.Dataset(attrs={"a": np.datetime64("2020-01-01")}),
+    "a surrogate in an attribute": xr.Dataset(attrs={"a": "\udcb5"}),
+    "an attribute that xarray acts on": xr.Dataset({"v": ("x", [1.0, 2.0], {"dtype": "bool"})}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", sorted(UNFIT))
+def test_what_would_not_come_back_is_refused_and_leaves_nothing(tmp_path: Path, what: str) -> None:
+    store = open_store(tmp_path, create=True)
+    tree = xr.DataTree.from_dict({"node": UNFIT[what]})
+    with pytest.raises(StoreError):
+        store.publish(tree, dataset="lab", recording="r1")
+    assert [path.name for path in tmp_path.iterdir()] == [".staging"]
+    assert list((tmp_path / ".staging").iterdir()) == []
+
+
+def test_numpy_numbers_in_attributes_come_back_as_plain_ones(tmp_path: Path) -> None:
+    attrs = {"a": np.float32(0.5), "b": np.int64(3), "c": np.arange(2), "d": (1, 2), "e": "µ\0"}
+    store = open_store(tmp_path, create=True)
+    tree = xr.DataTree.from_dict({"node": xr.Dataset(attrs=attrs)})
+    store.publish(tree, dataset="lab", recording="r1")
+    expected = {"a": 0.5, "b": 3, "c": [0, 1], "d": [1, 2], "e": "µ\0"}
+    assert store.raw("lab/r1")["node"].attrs == expected
+
+
+def test_a_clock_that_stands_or_goes_back_does_not_change_what_is_newest(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time_ns", lambda: 1)
+    for seed in (1, 2, 3, 0, 2):
+        made = store.publish(synthetic_tree(seed), dataset="lab", recording="r1")
+        assert store.version("lab/r1") == made.version
+    store.rebuild()
+    assert store.version("lab/r1") == made.version
+
+
+def test_a_version_that_is_a_path_is_no_version(store: Store) -> None:
+    version = store.version("lab/r1")
+    for path in (f"../r1/{version}", f"./{version}", "..", str(store.folder("lab/r1"))):
+        with pytest.raises(NotFoundError):
+            store[f"lab/r1@{path}"]
+
+
+def test_a_condition_on_numbers_that_no_recording_has_selects_none(tmp_path: Path) -> None:
+    store = open_store(tmp_path, create=True)
+    node = xr.Dataset({"weight": ("edge", [1.0])}, attrs={"representation": "graph"})
+    tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs={"modality": "connectome"}), "g": node})
+    store.publish(tree, dataset="lab", recording="r1")
+    assert store.select("rate_hz >= 250") == []
+    assert store.select("length_s > 1 or modality == 'connectome'") == ["lab/r1"]
+
+
+@pytest.mark.parametrize(
+    "query", ["", "rate_hz", "rate_hz = 1", "colour == 1", "(", "1", "subject > 1"]
+)
+def test_what_is_no_condition_is_refused(store: Store, query: str) -> None:
+    with pytest.raises(InvalidInputError, match="condition"):
+        store.select(query)

@@ -9,7 +9,7 @@ import typer
 
 from neurodata.cli.outcome import SCORE_COLUMNS, Outcome, run, scored
 from neurodata.cli.verbs import STORE, DatasetId, Json, Settings, StorePath, app, facts
-from neurodata.errors import InvalidInputError
+from neurodata.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
     from neurodata.splits import Split
@@ -26,7 +26,9 @@ SPLITS, SCORES = Path("splits"), Path("scores")
 
 @app.command()
 def split(
-    dataset: Annotated[str, typer.Argument(help="Id of a data set in the store.")],
+    dataset: Annotated[
+        str, typer.Argument(help="Id of a data set in the store; without --by also a YAML file.")
+    ],
     store: StorePath = STORE,
     by: Annotated[
         str | None,
@@ -53,7 +55,12 @@ def split(
 
         opened = open_store(store)
         if by is None and out is None:
-            written = list(freeze(opened, read_pipeline(dataset)[0], splits).values())
+            try:
+                pipeline, _ = read_pipeline(dataset)
+            except NotFoundError as error:
+                hint = "or say how to divide it: --by subject"
+                raise NotFoundError(error.where, error.found, error.expected, hint) from error
+            written = list(freeze(opened, pipeline, splits).values())
         else:
             path = out or split_file(splits, dataset, by or "subject")
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,8 +146,10 @@ def bench_run(
             found = run_benchmark(opened, pipeline, frozen, seed=seed)
             write_scores(found, scores / f"{pipeline.id}.json")
             items += found
-        notes = {f"{s['dataset']}/{s['task']}: {s['note']}" for s in items if s["note"]}
-        says = "\n".join([*sorted(notes), f"{len(items)} scores"])
+        notes = [
+            f"{s['dataset']}/{s['task']}, {s['model']}: {s['note']}" for s in items if s["note"]
+        ]
+        says = "\n".join([*notes, f"{len(items)} scores"])
         return Outcome(scored(items), (), says, columns=SCORE_COLUMNS)
 
     run(verb, as_json)

@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, NoReturn
 
 import typer
@@ -67,9 +68,18 @@ def run(verb: Callable[[], Outcome], as_json: bool) -> NoReturn:
 def show_json(outcome: Outcome) -> None:
     """Print one JSON object: ok, items, problems."""
     problems = [problem.as_dict() for problem in outcome.problems]
-    whole = {"ok": outcome.ok, "items": list(outcome.items), "problems": problems}
-    text = json.dumps(whole, indent=2, ensure_ascii=False, default=str)
+    whole = {"ok": outcome.ok, "items": _finite(outcome.items), "problems": problems}
+    text = json.dumps(whole, indent=2, ensure_ascii=False, default=str, allow_nan=False)
     sys.stdout.write("".join(map(_escaped, text)) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """Return a value with None for NaN and infinities, which JSON has no words for."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _escaped(character: str) -> str:
@@ -137,13 +147,13 @@ def size(count: float) -> str:
 
     Examples
     --------
-    >>> size(1536)
+    >>> size(1500)
     '1.5 kB'
     """
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000 or unit == "GB":
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024 if unit == "B" else 1000
+        count /= 1000
     raise AssertionError
 
 

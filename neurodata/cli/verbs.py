@@ -12,7 +12,9 @@ from neurodata.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from neurodata.declare import Value
+    from neurodata.errors import Problem
     from neurodata.ingestion import Result
+    from neurodata.store import Store
 
 app = typer.Typer(
     help="Verified neuroscience data: from raw recordings to training and publication.\n\n"
@@ -192,17 +194,31 @@ def validate(
     def verb() -> Outcome:
         from dataclasses import replace
 
-        from neurodata.schema import validate as check
         from neurodata.store import open_store
 
         opened = open_store(store)
-        ids = [id] if id else opened.ids()
+        ids = [id] if id and opened.version(id) else opened.ids()
         problems = [
-            replace(p, where=f"{name}: {p.where}") for name in ids for p in check(opened.raw(name))
+            replace(p, where=f"{name}: {p.where}") for name in ids for p in _checked(opened, name)
         ]
         return Outcome([{"id": name} for name in ids], problems, f"{len(ids)} recordings checked")
 
     run(verb, as_json)
+
+
+def _checked(opened: Store, id: str) -> list[Problem]:
+    """Return the findings about a recording; damaged bytes are findings too."""
+    from neurodata.errors import IntegrityError, NotFoundError
+    from neurodata.schema import validate as check
+
+    try:
+        return check(opened.raw(id))
+    except (IntegrityError, NotFoundError) as error:
+        return [error.problem]
+    except Exception:
+        if damage := opened.verify(id):
+            return damage
+        raise
 
 
 @app.command()

@@ -94,10 +94,12 @@ def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Return rows as a table with one column per fact, those of the longest node spread out."""
     import pandas as pd
 
-    return pd.DataFrame([_spread(found) for found in rows], columns=_columns(rows))
+    found = pd.DataFrame([_spread(row) for row in rows], columns=_columns(rows))
+    return found.astype(dict.fromkeys(NUMBERS, "float64"))
 
 
 COLUMNS = ("id", "dataset", "recording", "version", "modality", "subject", "session", "task")
+NUMBERS = ("rate_hz", "length_s")
 FACTS = ("nodes", "node", "units", "rate_hz", "length_s", "size_bytes", "content")
 
 

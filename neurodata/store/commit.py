@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from neurodata.errors import IntegrityError, StoreError
 from neurodata.store import catalog, files, integrity
 from neurodata.store.digest import content_digest
 from neurodata.store.manifest import NAME, TREE, build, check_part, encode, recipe, version_of
-from neurodata.store.tree import digest_tree, write_tree
+from neurodata.store.tree import digest_tree, refuse_unfit, write_tree
 
 STAGING = ".staging"
 LOCK = "commit.lock"
@@ -51,13 +52,15 @@ def publish(
     Raises
     ------
     StoreError
-        When the disk is full or an id differs from another one by case only.
+        When the disk is full, an id differs from another one by case only, or a value would not
+        come back as it is.
     IntegrityError
         When what was read back differs from what was written.
     """
     check_part(dataset, "data set")
     check_part(recording, "recording")
     tree = tree.copy()
+    refuse_unfit(tree)
     tree.attrs.update(id=f"{dataset}/{recording}", dataset=dataset)
     with _staged(root) as folder:
         arrays = write_tree(tree, folder / TREE)
@@ -91,7 +94,7 @@ def _commit(root: Path, folder: Path, manifest: Mapping[str, Any], version: str)
         files.sync(target.parent.parent)
         files.sync(root)
     integrity.check(target)
-    os.utime(target / NAME)
+    _make_newest(root, target)
     with catalog.connect(root) as connection:
         row = catalog.row(target, manifest)
         catalog.put(connection, "versions", row)
@@ -99,7 +102,11 @@ def _commit(root: Path, folder: Path, manifest: Mapping[str, Any], version: str)
 
 
 def _same_content(root: Path, dataset: str, recording: str, content: str) -> dict[str, Any] | None:
-    """Return the row of a version with this content, this recording's own first."""
+    """Return the row of a version with this content: this recording's own, or else another's.
+
+    A recording that has versions of its own never becomes another's alias, as its id would go on
+    meaning its older content.
+    """
     with catalog.connect(root) as connection:
         found = connection.execute(
             "SELECT * FROM versions WHERE dataset = ? AND content = ?", (dataset, content)
@@ -107,7 +114,21 @@ def _same_content(root: Path, dataset: str, recording: str, content: str) -> dic
     rows = [
         dict(row) for row in found if (root / dataset / row["recording"] / row["version"]).is_dir()
     ]
-    return min(rows, key=lambda row: row["recording"] != recording, default=None)
+    own = [row for row in rows if row["recording"] == recording]
+    if own or (root / dataset / recording).is_dir():
+        return next(iter(own), None)
+    return next(iter(rows), None)
+
+
+def _make_newest(root: Path, folder: Path) -> None:
+    """Date a version after all others of its recording, even if the clock stands or goes back."""
+    with catalog.connect(root) as connection:
+        (last,) = connection.execute(
+            "SELECT MAX(committed_ns) FROM versions WHERE dataset = ? AND recording = ?",
+            folder.relative_to(root).parts[:2],
+        ).fetchone()
+    now = max(time.time_ns(), (last or 0) + 1)
+    os.utime(folder / NAME, ns=(now, now))
 
 
 def _point_to(root: Path, known: dict[str, Any], manifest: Mapping[str, Any]) -> Published:
@@ -115,9 +136,10 @@ def _point_to(root: Path, known: dict[str, Any], manifest: Mapping[str, Any]) ->
     dataset, recording = manifest["dataset"], manifest["recording"]
     target = root / dataset / known["recording"] / known["version"]
     own = known["recording"] == recording
+    if own:
+        _make_newest(root, target)
     with catalog.connect(root) as connection:
         if own:
-            os.utime(target / NAME)
             catalog.put(connection, "versions", catalog.row(target, integrity.check(target)))
         alias = {
             "dataset": dataset, "recording": recording, "recipe": recipe(manifest),

@@ -32,9 +32,9 @@ def canonical(value: Any) -> bytes:
         text = json.dumps(
             plain(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
         )
+        return text.encode()
     except (TypeError, ValueError) as error:
         raise StoreError("attributes", f"a value without JSON form ({error})", "JSON") from error
-    return text.encode()
 
 
 def plain(value: Any) -> Any:

@@ -94,7 +94,8 @@ def summary(node: xr.Dataset) -> dict[str, Any]:
     facts: dict[str, Any] = {"dims": {str(dim): int(n) for dim, n in node.sizes.items()}}
     for name in ("signal", "signal_adc", "image", "image_adc", "weight"):
         if name in node:
-            facts["units"] = node[name].attrs.get("units") or node.attrs.get("weight_units")
+            own = node[name].attrs.get("units") or node.attrs.get("units")
+            facts["units"] = own or node.attrs.get("weight_units")
     facts.update(
         {k: v for k, v in node.attrs.items() if k in ("start_s", "rate_hz", "n", "stop_s")}
     )

@@ -101,9 +101,10 @@ class Store:
         if not found:
             known = ", ".join(self.ids()[:5]) or "none"
             raise NotFoundError(str(self.path), f"no recording {name!r}", f"one of {known}")
-        folder = self.path / name / (version or found[0])
-        if not (folder / NAME).is_file():
-            raise NotFoundError(str(self.path), f"no version {folder.name!r} of {name}", "one")
+        version = version or found[0]
+        folder = self.path / name / version
+        if version not in found or not (folder / NAME).is_file():
+            raise NotFoundError(str(self.path), f"no version {version!r} of {name}", "one")
         return folder
 
     def _alias(self, name: str) -> dict[str, Any] | None:
@@ -198,7 +199,13 @@ class Store:
         return publish(self.path, tree, dataset, recording, provenance or {})
 
     def known(self, dataset: str, recording: str, provenance: Mapping[str, Any]) -> str | None:
-        """Return the id and version that this recipe already made, if it is intact."""
+        """Return the id and version that this recipe made, if the recording's id means it now.
+
+        Raises
+        ------
+        IntegrityError
+            When that version is damaged.
+        """
         key = (dataset, recording, recipe(provenance))
         with catalog.connect(self.path) as connection:
             found = connection.execute(
@@ -208,12 +215,13 @@ class Store:
                 " WHERE dataset = ?1 AND recording = ?2 AND recipe = ?3",
                 key,
             ).fetchall()
-        for row in found:
-            name = f"{dataset}/{row['recording']}"
-            if name in self and self.version(name) == row["version"]:
-                self.manifest(name)
-                return f"{name}@{row['version']}"
-        return None
+        own = f"{dataset}/{recording}"
+        made = {self.path / dataset / row["recording"] / row["version"] for row in found}
+        if not made or own not in self or self._locate(own) not in made:
+            return None
+        self.manifest(own)
+        folder = self._locate(own)
+        return f"{dataset}/{folder.parent.name}@{folder.name}"
 
     def verify(self, id: str | None = None) -> list[Problem]:
         """Compare every stored byte, of one recording or of all, with manifests and catalogue."""
@@ -255,7 +263,7 @@ class Store:
     def _aliases(self) -> list[dict[str, Any]]:
         try:
             with catalog.connect(self.path) as connection:
-                found = connection.execute("SELECT * FROM aliases").fetchall()
+                found = connection.execute("SELECT * FROM aliases ORDER BY rowid").fetchall()
         except StoreError:
             return []
         folder = self.path

@@ -11,13 +11,44 @@ import xarray as xr
 import zarr
 from zarr.storage import LocalStore
 
-from neurodata.errors import IntegrityError
-from neurodata.store.digest import ArrayDigest, is_text, plain
+from neurodata.errors import IntegrityError, StoreError
+from neurodata.store.digest import ArrayDigest, canonical, is_text, plain
 from neurodata.store.layout import blocks, choose, codecs, tile
 from neurodata.store.ngff import OME, multiscales
 
 COORDINATES = "coordinates"
+KINDS = "biufcUOT"
+RESERVED = {"coordinates", "dtype", "_FillValue"}  # xarray takes them for its own
 LAZY = ("signal", "signal_adc", "image", "image_adc")
+
+
+def refuse_unfit(tree: xr.DataTree) -> None:
+    """Refuse what would not come back as it is: odd attributes, data types or texts.
+
+    Raises
+    ------
+    StoreError
+        Naming the variable.
+    """
+    for path, node in tree.subtree_with_keys:
+        canonical(node.attrs)
+        for name, variable in node.variables.items():
+            canonical(variable.attrs)
+            if taken := RESERVED & set(variable.attrs):
+                raise _unfit(path, name, f"the attribute {min(taken)!r}", "other names")
+            if variable.dtype.kind not in KINDS or variable.dtype == np.longdouble:
+                raise _unfit(path, name, f"dtype {variable.dtype}", "numbers or text")
+            if variable.dtype.kind in "OU" and not all(map(_is_text, np.ravel(variable.values))):
+                raise _unfit(path, name, "items that are no text", "Unicode text in every item")
+
+
+def _is_text(item: object) -> bool:
+    """Say whether an item is a string without lone surrogates, which have no UTF-8 form."""
+    return isinstance(item, str) and item.encode("utf-8", "ignore").decode() == item
+
+
+def _unfit(path: str, name: Hashable, found: str, expected: str) -> StoreError:
+    return StoreError(_key(path, name), found, expected, "convert it before it is stored")
 
 
 def write_tree(tree: xr.DataTree, folder: Path) -> dict[str, str]:
