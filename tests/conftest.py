@@ -13,6 +13,8 @@ from neurodata.ingestion import Result, ingest
 from neurodata.pipeline import names
 from neurodata.store import Store, open_store
 
+pytest.register_assert_rewrite("tests.readers.conformance", "tests.invariants")
+
 
 @pytest.fixture(scope="session")
 def samples() -> Path:

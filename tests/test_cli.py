@@ -17,6 +17,7 @@ from click.testing import Result as Done
 from typer.testing import CliRunner
 
 import neurodata.cli.more_verbs  # noqa: F401 - adds its verbs to the app
+from neurodata.cli.outcome import Outcome, show_json
 from neurodata.cli.verbs import app
 from neurodata.errors import Problem
 from neurodata.pipeline import names
@@ -230,6 +231,32 @@ def test_verify_finds_a_flipped_bit_and_rebuild_does_not_hide_it(own_store: Stor
     as_json("verify", "eeg_fp1/test_subsecond", "--store", own_store.path, code=0)
     as_json("rebuild", "--store", own_store.path, code=0)
     as_json("verify", "--store", own_store.path, code=1)
+
+
+def test_validate_lists_damaged_bytes_and_goes_on(own_store: Store) -> None:
+    (chunk,) = own_store.folder("eeg_fp1/test_utf8").glob("data.zarr/eeg/signal_adc/c/0/0")
+    data = bytearray(chunk.read_bytes())
+    data[len(data) // 2] ^= 1
+    chunk.write_bytes(data)
+    (own_store.folder("eeg_fp1/test_subsecond") / "manifest.json").unlink()
+    next(own_store.zarr("mri_anatomical/anatomical").glob("*/affine/zarr.json")).unlink()
+    found = as_json("validate", "--store", own_store.path, code=1)
+    assert len(found["items"]) == len(own_store.ids())
+    wrong = {p["where"].partition(": ")[0]: p for p in found["problems"] if p["level"] == "error"}
+    assert set(wrong) == {
+        "eeg_fp1/test_utf8", "eeg_fp1/test_subsecond", "mri_anatomical/anatomical"
+    }  # fmt: skip
+    assert wrong["eeg_fp1/test_utf8"]["found"] == "changed bytes"
+
+
+def test_numbers_that_json_has_no_words_for_are_null(capsys: pytest.CaptureFixture[str]) -> None:
+    show_json(Outcome([{"score": float("nan"), "range": (float("-inf"), 1.0)}]))
+    assert json.loads(capsys.readouterr().out)["items"] == [{"score": None, "range": [None, 1.0]}]
+
+
+def test_a_split_of_a_data_set_without_a_pipeline_asks_for_by(own_store: Store) -> None:
+    found = as_json("split", "raw", "--store", own_store.path, code=2)
+    assert "--by" in found["problems"][0]["hint"]
 
 
 def test_rebuild_mends_a_lost_catalogue(own_store: Store) -> None:

@@ -36,7 +36,6 @@ EEG = SAMPLES / "eeg_fp1" / "test_utf8.edf"
 MATRIX = SAMPLES / "mushroom_body" / "left_adjacency.csv"
 EDGES = SAMPLES / "mouse_tractography" / "edgelists" / "sub-54776_ses-1_dti.edgelist"
 PLANE = SAMPLES / "nuclei" / "img2d.tif"
-RECORDINGS = 14
 
 
 def folder_of(path: Path, **files: Path | bytes) -> Path:
@@ -80,7 +79,7 @@ def test_every_pipeline_ingests_and_the_store_holds(
         assert result.ok, (name, [str(p) for p in errors(everything(result))])
         assert {entry.status for entry in result.entries} == {"new"}
         assert result.problems == ()
-    assert len(store.ids()) == RECORDINGS
+    assert len(store.ids()) == sum(len(plan(name).jobs) for name in names())
     assert_store_ok(store.path)
 
 
@@ -298,7 +297,7 @@ def test_nuclei_are_what_tifffile_reads(sample_store: Store, name: str, axes: li
     np.testing.assert_array_equal(image["image"].values, pixels.astype("float32"))
     assert image["image"].attrs["units"] == "count"
     assert image["spacing"].values.tolist() == [1.0] * len(axes)
-    assert image["spacing"].attrs["units"] == "um"
+    assert image["spacing"].attrs["units"] == "pixel"
     np.testing.assert_array_equal(nuclei["label"].values[0], mask)
     ids, counts = np.unique(mask[mask > 0], return_counts=True)
     assert nuclei["instance_id"].values.tolist() == ids.tolist()
@@ -704,6 +703,57 @@ def test_a_side_file_of_another_form_is_refused(tmp_path: Path, side: bytes) -> 
 def test_settings_of_another_form_are_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InvalidInputError):
         ingest(ANATOMICAL, store=tmp_path / "s", declare=parse([text]))
+
+
+def test_text_facts_keep_their_zeros(tmp_path: Path) -> None:
+    raw = folder_of(tmp_path / "raw", a_dot_nii=ANATOMICAL)
+    facts = parse(["subject=01", "session=1_0", "run=1.10"])
+    assert ingest(raw, store=tmp_path / "s", declare=facts).ok
+    attrs = open_store(tmp_path / "s")["raw/a"].attrs
+    assert (attrs["subject"], attrs["session"], attrs["run"]) == ("01", "1_0", "1.10")
+
+
+def test_an_expectation_stated_later_is_checked_on_what_is_stored(
+    tmp_path: Path, pair: Path
+) -> None:
+    one = ingest(own_pipeline(tmp_path, pair, listed=True), store=tmp_path / "s")
+    before = {entry.id: entry.version for entry in one.entries}
+    stated = own_pipeline(tmp_path, pair, listed=True, nodes={"eeg": {"rate_hz": 99.0}})
+    again = ingest(stated, store=tmp_path / "s")
+    assert {entry.status for entry in again.entries} == {"failed"}
+    assert all("99" in str(errors(entry.problems)[0]) for entry in again.entries)
+    store = open_store(tmp_path / "s")
+    assert {name: store.version(name) for name in store.ids()} == before
+
+
+def test_a_refused_change_leaves_the_older_version_and_a_mended_one_follows(tmp_path: Path) -> None:
+    raw = folder_of(tmp_path / "raw", a_dot_nii=ANATOMICAL)
+    first = ingest(raw, store=tmp_path / "s").entries[0]
+    (raw / "a.nii").write_bytes(ANATOMICAL.read_bytes()[:-1])
+    assert ingest(raw, store=tmp_path / "s").entries[0].status == "failed"
+    store = open_store(tmp_path / "s")
+    assert store.version("raw/a") == first.version
+    (raw / "a.nii").write_bytes(edited(ANATOMICAL, {5000: b"\1\2\3\4"}))
+    second = ingest(raw, store=tmp_path / "s").entries[0]
+    assert (second.status, store.version("raw/a")) == ("new", second.version)
+    assert_store_ok(tmp_path / "s")
+
+
+def test_a_changed_or_removed_side_car_is_read_anew(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    shutil.copytree(SAMPLES / "gripforce_ieeg", raw)
+    assert ingest(raw, store=tmp_path / "s").tally("new") == 1
+    assert ingest(raw, store=tmp_path / "s").tally("same") == 1
+    (table,) = raw.rglob("*_channels.tsv")
+    table.write_text(table.read_text("utf-8").replace("DBS", "SEEG"), "utf-8")
+    assert ingest(raw, store=tmp_path / "s").tally("new") == 1
+    store = open_store(tmp_path / "s")
+    (name,) = store.ids()
+    assert "SEEG" in store[name]["ieeg"]["type"].values
+    (electrodes,) = raw.rglob("*_electrodes.tsv")
+    electrodes.unlink()
+    assert ingest(raw, store=tmp_path / "s").tally("new") == 1
+    assert len(store.versions(name)) == 3
 
 
 # ---- links, hidden files, stores in the way

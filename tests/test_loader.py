@@ -14,6 +14,7 @@ from scipy.signal import resample_poly
 
 from neurodata.errors import InvalidInputError
 from neurodata.loader import (
+    Node,
     Windows,
     load,
 )
@@ -257,6 +258,25 @@ def test_channels_are_padded_and_masked() -> None:
     assert batch["recording"].tolist() == [0, 0, 1, 1]
     assert batch["mask"].tolist() == [[True, True, False, False]] * 2 + [[True] * 4] * 2
     assert (batch["signal"][:2, 2:] == 0).all()
+
+
+def test_a_name_is_in_one_column_and_every_batch_has_the_same_width() -> None:
+    other = eeg(width=4, seed=1)
+    other = other.isel(channel=[3, 1, 0])
+    store = MemoryStore(a=recording({"eeg": eeg(width=2)}), b=recording({"eeg": other}))
+    split = split_of(("a", "test", {}), ("b", "test", {}))
+    loader = load(store, splits=split, split="test", sample=Windows(5.0), batch_size=2)
+    assert loader.channels == (("C0", "C1", ""), ("C0", "C1", "C3"))
+    assert loader.channel_units == (("µV", "µV", ""), ("µV",) * 3)
+    assert loader.units == "µV"
+    first, second = loader
+    assert first["mask"].tolist() == [[True, True, False]] * 2
+    assert first["signal"].shape == second["signal"].shape == (2, 3, 500)
+    expected = microvolts(other.isel(channel=[2, 1, 0]))[:500].T
+    np.testing.assert_allclose(second["signal"][0], expected, rtol=1e-6)
+    scaled = load(store, splits=split, split="test", sample=Windows(5.0), target=Node("eeg"))
+    (batch,) = scaled
+    np.testing.assert_array_equal(batch["signal"], batch["target"])
 
 
 def test_several_nodes_and_none_named_lists_them() -> None:

@@ -27,7 +27,7 @@ from tests import synthetic_jobs
 pytestmark = pytest.mark.flows
 ROOT = Path(__file__).parent.parent
 prefect = pytest.importorskip("prefect")
-GONE_S = 15.0  # a worker that is still importing ends when it has imported
+GONE_S = 10.0  # a worker that is still importing ends when it has imported
 
 
 @pytest.fixture(scope="module")
@@ -313,6 +313,42 @@ def test_kill_leaves_no_process(point: str, tmp_path: Path) -> None:
     wait_for(reached[point], 120, f"never reached: {point}")
     process.kill()
     assert_all_gone(process, mark)
+
+
+@linux
+@pytest.mark.slow
+def test_killed_ingests_leave_nothing_partial_and_the_next_run_finishes(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    names = ["eeg_fp1", "mri_anatomical", "nuclei"]
+    mark = uuid.uuid4().hex
+
+    def begin(jobs: int) -> subprocess.Popen[str]:
+        words = ["ingest", *names, "--store", str(store), "--jobs", str(jobs)]
+        code = f"import sys; from neurodata.cli import main; sys.argv[1:] = {words!r}; main()"
+        return start(code, mark)
+
+    def done() -> int:
+        return len([*store.glob("*/*/*/manifest.json")])
+
+    reached: dict[str, Callable[[], Any]] = {
+        "server starting": lambda: any("private_server" in line for line in marked(mark)),
+        "first recording in the store": lambda: done() >= 1,
+        "all but the last in the store": lambda: done() >= 4,
+    }
+    for point, condition in reached.items():
+        process = begin(jobs=2 if point == "first recording in the store" else 1)
+        wait_for(condition, 120, f"never reached: {point}")
+        assert process.poll() is None, point
+        os.killpg(process.pid, signal.SIGKILL)
+        assert_all_gone(process, mark)
+        if store.exists():
+            problems = open_store(store).verify()
+            assert not [problem for problem in problems if problem.level == "error"], point
+    output, _ = begin(jobs=1).communicate(timeout=120)
+    found = open_store(store)
+    assert len(found.ids()) == 5, output
+    assert found.verify() == []
+    assert not [path for path in (store / ".staging").iterdir() if path.is_dir()]
 
 
 @linux

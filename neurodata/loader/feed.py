@@ -64,9 +64,10 @@ class Feed:
         Gives what the batch's target adds.
     left_out : Counter of str
         Samples of the grid that cannot be used, by reason.
+    channels, channel_units : tuple of tuple of str
+        Names and units (before any scaling) per recording and column of a batch; both are ""
+        where the recording has no such channel.
     rate_hz : float, optional
-    channel_units : tuple of tuple of str
-        Units per recording and channel, before any scaling.
     statistics : Statistics, optional
         Set when the batches are scaled.
     """
@@ -75,7 +76,8 @@ class Feed:
     fetch: Callable[[Array], dict[str, Any]]
     target: Callable[[Array], dict[str, Any]] | None
     left_out: Counter[str]
-    channel_units: tuple[tuple[str, ...], ...]
+    channels: tuple[tuple[str, ...], ...] = ()
+    channel_units: tuple[tuple[str, ...], ...] = ()
     rate_hz: float | None = None
     statistics: Statistics | None = None
 

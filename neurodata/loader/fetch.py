@@ -7,6 +7,7 @@ of arrays; it knows nothing of epochs, splits or targets, so that a faster one c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,48 @@ Scaling = Mapping[int, tuple[Array, Array]]
 """Mean and standard deviation per channel, by recording."""
 
 
+Columns = Sequence[slice | Array]
+"""For each recording, the columns of a batch that its channels are in."""
+
+
+def columns_of(every: Sequence[Sequence[str]]) -> Columns:
+    """Return the columns of each recording's channels, of which these are the names.
+
+    Channels keep their order; but where one name would be in two columns, or two recordings
+    have their channels in another order, every name has a column of its own.
+
+    Examples
+    --------
+    >>> [columns.tolist() for columns in columns_of([["Cz", "Pz"], ["Pz", "Oz", "Cz"]])]
+    [[0, 1], [1, 2, 0]]
+    >>> columns_of([["Cz"], ["Pz", "Oz"]])
+    [slice(0, 1, None), slice(0, 2, None)]
+    """
+    own = {name: at for at, name in enumerate(dict.fromkeys(chain.from_iterable(every)))}
+    places = {place for names in every for place in enumerate(names)}
+    if len(places) == len(own):
+        return [slice(0, len(names)) for names in every]
+    return [np.array([own[name] for name in names], int) for names in every]
+
+
+def width_of(columns: Columns) -> int:
+    """Return the number of columns, the same in every batch."""
+    return max(at.stop if isinstance(at, slice) else int(at.max()) + 1 for at in columns)
+
+
+def in_columns(columns: Columns, every: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    """Return what each recording's channels are called by column, "" where it has none."""
+    rows = np.full((len(every), width_of(columns)), "", object)
+    for row, at, values in zip(rows, columns, every, strict=True):
+        row[at] = values
+    return tuple(map(tuple, rows))
+
+
 def fetch_windows(
     recordings: Recordings,
     node: str,
     series: Sequence[Series],
+    columns: Columns,
     spans: Sequence[Span],
     scaling: Scaling | None,
     count: int,
@@ -35,7 +74,7 @@ def fetch_windows(
     ``"btc"`` gives that memory. A channel that a recording lacks, or that was not observed
     throughout the window, is 0 and its mask False.
     """
-    width = max(len(series[number].channels) for number in np.unique(picks["recording"]))
+    width = width_of(columns)
     memory = np.zeros((len(picks), count, width), "f4")
     mask = np.zeros((len(picks), width), bool)
     for at, pick in enumerate(picks):
@@ -46,8 +85,8 @@ def fetch_windows(
         if scaling is not None:
             mean, std = scaling[number]
             values = (values - mean) / std
-        memory[at, :, : values.shape[1]] = np.where(valid, values, 0.0)
-        mask[at, : len(valid)] = valid
+        memory[at][:, columns[number]] = np.where(valid, values, 0.0)
+        mask[at, columns[number]] = valid
     return {"signal": in_layout(memory, layout), "mask": mask}
 
 
@@ -121,7 +160,7 @@ def fetch_spikes(
 
     ``units`` has the number of units of each recording; bins are half-open.
     """
-    width = max(units[number] for number in np.unique(picks["recording"]))
+    width = max(units)
     memory = np.zeros((len(picks), count, width), "f4")
     mask = np.zeros((len(picks), width), bool)
     for at, pick in enumerate(picks):
@@ -140,6 +179,7 @@ def fetch_patches(
     recordings: Recordings,
     node: str,
     images: Sequence[Image],
+    columns: Columns,
     scaling: Scaling | None,
     picks: Array,
 ) -> dict[str, Array]:
@@ -147,7 +187,7 @@ def fetch_patches(
 
     All picks of a batch have one shape.
     """
-    width = max(len(images[number].channels) for number in np.unique(picks["recording"]))
+    width = width_of(columns)
     image = np.zeros((len(picks), width, *picks["shape_zyx"][0]), "f4")
     mask = np.zeros((len(picks), width), bool)
     for at, pick in enumerate(picks):
@@ -156,8 +196,8 @@ def fetch_patches(
         if scaling is not None:
             mean, std = scaling[number]
             values = (values - mean[:, None, None, None]) / std[:, None, None, None]
-        image[at, : len(values)] = values
-        mask[at, : len(values)] = True
+        image[at, columns[number]] = values
+        mask[at, columns[number]] = True
     return {"image": image, "mask": mask, "corner_zyx": picks["corner_zyx"].astype("i8")}
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from neurodata.errors import InvalidInputError
 from neurodata.loader.feed import Request, per_pick, plain_target
-from neurodata.loader.fetch import fetch_windows
+from neurodata.loader.fetch import columns_of, fetch_windows
 from neurodata.loader.plan import Array, samples_in, usable
 from neurodata.loader.recordings import Recordings, Series, choose_node, series_of
 from neurodata.loader.spans import require_one_rate, spans_of
@@ -106,7 +106,10 @@ class Grid:
             picks["first"] = np.ceil(ahead - 1e-6).astype("i8")
         keep, reasons = usable(spans, picks, count)
         without = Counter({f"target: {reason}": n for reason, n in reasons.items()})
-        fetch = partial(fetch_windows, recordings, name, series, spans, None, count, request.layout)
+        columns = columns_of([item.channels for item in series])
+        fetch = partial(
+            fetch_windows, recordings, name, series, columns, spans, None, count, request.layout
+        )
         return partial(_fetched, fetch, picks), keep, without
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -153,8 +154,9 @@ class Loader:
     units : str
         Of ``signal`` or ``image``: a symbol, ``"mixed"`` (see ``channel_units``) or
         ``"standardised"``.
-    channel_units : tuple of tuple of str
-        Units per recording and channel, before scaling.
+    channels, channel_units : tuple of tuple of str
+        Names and units (before scaling) per recording and column of a batch; both are "" where
+        the recording has no such channel. One name is in one column, for all recordings.
     left_out : dict of str to int
         Samples that are not in the grid, by reason.
     statistics : Statistics or None
@@ -178,6 +180,7 @@ class Loader:
         self._feed = _feed(request, recordings)
         self.ids = recordings.ids
         self.left_out = dict(self._feed.left_out)
+        self.channels = self._feed.channels
         self.channel_units = self._feed.channel_units
         self.statistics = self._feed.statistics
         self.units = _units(self._feed)
@@ -294,5 +297,6 @@ class Loader:
 def _units(feed: Feed) -> str:
     if feed.statistics is not None:
         return STANDARDISED
-    found = {unit for units in feed.channel_units for unit in units}
+    columns = zip(chain(*feed.channels), chain(*feed.channel_units), strict=True)
+    found = {unit for name, unit in columns if name}
     return found.pop() if len(found) == 1 else "mixed"

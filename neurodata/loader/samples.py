@@ -188,15 +188,6 @@ class SpikeBins:
 
 Sample = Windows | Trials | Patches | Volumes | Graphs | SpikeBins
 
-REPRESENTATION = {
-    Windows: "timeseries",
-    Trials: "timeseries",
-    Patches: "volume",
-    Volumes: "volume",
-    Graphs: "graph",
-    SpikeBins: "spikes",
-}
-
 
 def _positive(sample: object, *names: str) -> None:
     for name in names:

@@ -19,7 +19,14 @@ from neurodata.loader.feed import (
     statistics_of,
     unknown_target,
 )
-from neurodata.loader.fetch import fetch_graphs, fetch_patches, patch, voxels
+from neurodata.loader.fetch import (
+    columns_of,
+    fetch_graphs,
+    fetch_patches,
+    in_columns,
+    patch,
+    voxels,
+)
 from neurodata.loader.plan import Array, plan_patches
 from neurodata.loader.recordings import AXES, Image, Recordings, choose_node, image_of
 from neurodata.loader.samples import Graphs, Patches, Volumes
@@ -54,12 +61,15 @@ def patch_feed(request: Request, sample: Patches | Volumes, recordings: Recordin
     picks = picks[finite]
     statistics = statistics_of(request, partial(_parts, node), node)
     scaling = scaling_of(statistics, recordings, images)
+    names = [image.channels for image in images]
+    columns = columns_of(names)
     return Feed(
         picks=picks,
-        fetch=partial(fetch_patches, recordings, node, images, scaling),
+        fetch=partial(fetch_patches, recordings, node, images, columns, scaling),
         target=_target(request, recordings, images, picks),
         left_out=+Counter({NOT_FINITE: int((~finite).sum())}),
-        channel_units=tuple(image.units for image in images),
+        channels=in_columns(columns, names),
+        channel_units=in_columns(columns, [image.units for image in images]),
         statistics=statistics,
     )
 
@@ -109,7 +119,9 @@ def _target(
         _require_shape(where, other.shape_zyx, one.shape_zyx)
         if one.n != other.n and other.n != 1:
             raise InvalidInputError(where, f"{other.n} time points", f"{one.n}, as the image, or 1")
-    return partial(_paired, recordings, target.name, pairs, picks)
+    columns = columns_of([pair.channels for pair in pairs])
+    fetch = partial(fetch_patches, recordings, target.name, pairs, columns, None)
+    return partial(_paired, fetch, picks)
 
 
 def _label_dims(
@@ -146,11 +158,9 @@ def _labels(
     return {"target": target}
 
 
-def _paired(
-    recordings: Recordings, node: str, pairs: Sequence[Image], picks: Array, at: Array
-) -> dict[str, Any]:
+def _paired(fetch: Function, picks: Array, at: Array) -> dict[str, Any]:
     """Return ``target (batch, channel, z, y, x)`` and ``target_mask`` of another volume."""
-    found = fetch_patches(recordings, node, pairs, None, picks[at])
+    found = fetch(picks[at])
     return {"target": found["image"], "target_mask": found["mask"]}
 
 
@@ -181,5 +191,6 @@ def graph_feed(request: Request, sample: Graphs, recordings: Recordings) -> Feed
         fetch=partial(fetch_graphs, recordings, node),
         target=function,
         left_out=Counter(),
+        channels=(("weight",),) * len(picks),
         channel_units=((units,),) * len(picks),
     )

@@ -13,7 +13,7 @@ import numpy as np
 
 from neurodata.errors import InvalidInputError
 from neurodata.loader.feed import Feed, Request, refuse_scale, scaling_of, statistics_of
-from neurodata.loader.fetch import fetch_spikes, fetch_windows
+from neurodata.loader.fetch import columns_of, fetch_spikes, fetch_windows, in_columns
 from neurodata.loader.grid import Grid
 from neurodata.loader.plan import Array, Span, plan_trials, plan_windows, samples_in
 from neurodata.loader.recordings import Recordings, Series, choose_node, series_of
@@ -32,10 +32,13 @@ def window_feed(request: Request, sample: Windows | Trials, recordings: Recordin
     spans = spans_of(recordings, node, series, request.assignments, request.resample_hz)
     statistics = statistics_of(request, partial(_parts, node), node)
     scaling = scaling_of(statistics, recordings, series)
-    fetch = partial(fetch_windows, recordings, node, series, spans, scaling)
+    names = [item.channels for item in series]
+    columns = columns_of(names)
+    fetch = partial(fetch_windows, recordings, node, series, columns, spans, scaling)
     feed = _feed(request, sample, recordings, spans, fetch, series)
-    units = tuple(item.units for item in series)
-    return replace(feed, statistics=statistics, channel_units=units)
+    units = in_columns(columns, [item.units for item in series])
+    channels = in_columns(columns, names)
+    return replace(feed, statistics=statistics, channels=channels, channel_units=units)
 
 
 def _parts(node: str, recordings: Recordings, assignments: Sequence[Assignment], by: By) -> Any:
@@ -50,13 +53,16 @@ def spike_feed(request: Request, sample: SpikeBins, recordings: Recordings) -> F
     refuse_scale(request)
     node = choose_node(recordings, "spikes", sample.node)
     spans = [_spike_span(recordings, node, sample, item) for item in request.assignments]
-    units = [
-        len(recordings.read(number, node, "row_splits")) - 1
+    names = [
+        [str(name) for name in recordings.read(number, node, "unit_id")]
         for number in range(len(recordings.ids))
     ]
+    units = [len(own) for own in names]
     fetch = partial(fetch_spikes, recordings, node, units, spans)
     feed = _feed(request, sample, recordings, spans, fetch, None)
-    return replace(feed, channel_units=tuple(("count",) * width for width in units))
+    columns = [slice(0, width) for width in units]
+    counts = in_columns(columns, [["count"] * width for width in units])
+    return replace(feed, channels=in_columns(columns, names), channel_units=counts)
 
 
 def _spike_span(recordings: Recordings, node: str, sample: SpikeBins, item: Assignment) -> Span:
@@ -84,7 +90,7 @@ def _feed(
     series: Sequence[Series] | None,
 ) -> Feed:
     """Plan the windows, leave out those without target, and bind the functions."""
-    rate_hz = request.resample_hz or spans[0].out_hz
+    rate_hz = float(request.resample_hz or spans[0].out_hz)
     count = samples_in(sample.length_s, rate_hz, "length")
     target = resolve(request.target, recordings)
     beyond = 0
@@ -101,12 +107,13 @@ def _feed(
         picks, left_out = plan_windows(spans, count, stride, beyond)
     bound = partial(fetch, count, request.layout)
     if target is None:
-        return Feed(picks, bound, None, left_out, (), rate_hz)
+        return Feed(picks, bound, None, left_out, rate_hz=rate_hz)
     grid = Grid(request, recordings, picks, count, rate_hz, series, intervals)
     following = partial(fetch, beyond, request.layout)
     function, keep, without = grid.target(target, following)
     at = np.flatnonzero(keep)
-    return Feed(picks[at], bound, partial(_kept, function, at), left_out + without, (), rate_hz)
+    kept = partial(_kept, function, at)
+    return Feed(picks[at], bound, kept, left_out + without, rate_hz=rate_hz)
 
 
 def _kept(function: Callable[[Array], dict[str, Any]], kept: Array, at: Array) -> dict[str, Any]:

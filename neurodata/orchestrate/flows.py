@@ -116,7 +116,10 @@ def ingest_recordings(
         When a recording failed or an expectation was not met.
     """
     end_with_server()
-    check_parameters({"source": source, "declare": declare, "jobs": jobs, "retries": retries})
+    check_parameters(
+        {"source": source, "store": store, "dataset": dataset, "declare": declare}
+        | {"jobs": jobs, "retries": retries}
+    )
     planned = guarded(plan, source, dataset=dataset, declare=declare)
     folder = guarded(prepare, store)
     meter = Meter(len(planned.jobs))

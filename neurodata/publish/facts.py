@@ -45,7 +45,8 @@ def gather(store: Store, dataset: str, ids: Sequence[str]) -> Facts:
     if bare:
         raise StoreError(
             ", ".join(bare[:5]), "no licence", "one for every recording",
-            "ingest with --set licence=CC-BY-4.0 (what its owner grants)",
+            "ingest with --set licence=CC-BY-4.0 (what its owner grants), then remove split files"
+            " that hold these versions and split again",
         )  # fmt: skip
     stated = _attrs(manifests, "licence")
     pipeline = _pipeline(dataset, manifests)

@@ -10,7 +10,6 @@ from typing import NewType
 from neurodata.errors import Problem
 
 Html = NewType("Html", str)
-Cell = Html | str | int | float | None
 
 LEVELS = ("error", "warning", "note")
 
@@ -94,7 +93,7 @@ def _findings_table(problems: Sequence[tuple[str, Problem]]) -> Html:
 def figure(png: bytes, alt: str, caption: str) -> Html:
     """Return a picture inside the page, with its text alternative and caption."""
     data = base64.b64encode(png).decode()
-    # The pictures have 180 pixels an inch; a page has 96.
+    # The pictures have 180 pixels an inch and a page 96; an eighth larger, they read well.
     width = int.from_bytes(png[16:20], "big") * 96 // 160
     image = Html(
         f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}" width="{width}">'

@@ -18,6 +18,7 @@ from neurodata.report.pictures import draw, nodes_to_draw
 from neurodata.report.scorecards import score_sections
 from neurodata.report.splitbars import split_section
 from neurodata.schema import validate
+from neurodata.splits.whole_file import replace
 
 if TYPE_CHECKING:
     from neurodata.splits import Split
@@ -191,7 +192,5 @@ def _write(out: Path, title: str, body: Html) -> Path:
     template = resources.files("neurodata.report").joinpath("page.html").read_text("utf-8")
     page = Template(template).substitute(title=escape(title), body=body, version=escape(number))
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(out)
+    replace(out, page)
     return out

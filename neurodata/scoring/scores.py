@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from neurodata import safe
 from neurodata.errors import InvalidInputError
+from neurodata.splits.whole_file import replace
 
 FORMAT = "neurodata-scores/1"
 
@@ -29,15 +28,7 @@ def write_scores(scores: Sequence[dict[str, Any]], path: Path) -> None:
     document = {"format": FORMAT, "scores": list(scores)}
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with draft.open("xb") as stream:
-            stream.write(text.encode())
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    replace(path, text)
 
 
 def read_scores(path: Path) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import os
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, NotRequired, Self, TypedDict
 from neurodata import safe
 from neurodata.errors import IntegrityError, NotFoundError, Problem, SplitError, UnreadableError
 from neurodata.splits.form import FORMAT, KEYS, REMAKE, malformed, wrong
+from neurodata.splits.whole_file import replace
 
 
 class Assignment(TypedDict):
@@ -156,7 +156,7 @@ class Split:
         self._intact(str(path))
         text = json.dumps(self.as_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         try:
-            _replace(path, text.encode())
+            replace(path, text)
         except OSError as error:
             raise SplitError(
                 str(path), f"that it cannot be written ({error})", "a writable folder", "mend it"
@@ -255,20 +255,3 @@ def _refuse(problems: Iterator[Problem], where: str) -> None:
 def _position(entry: Assignment) -> tuple[str, str, float, str, str]:
     start_s = entry.get("start_s", -math.inf)
     return entry["id"], entry["version"], start_s, str(entry.get("box_zyx")), entry["split"]
-
-
-def _replace(path: Path, content: bytes) -> None:
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with draft.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
