@@ -196,8 +196,10 @@ def test_ls_lists_and_selects(sample_store: Store) -> None:
 
 def test_show_tells_nodes_facts_and_version(sample_store: Store) -> None:
     found = as_json("show", "fmri_small/functional", "--store", sample_store.path, code=0)
-    (node,) = found["items"]
-    assert (node["node"], node["representation"], node["rate_hz"]) == ("bold", "volume", 0.5)
+    (item,) = found["items"]
+    assert (item["id"], item["modality"]) == ("fmri_small/functional", "fmri")
+    assert item["nodes"]["bold"]["representation"] == "volume"
+    assert item["nodes"]["bold"]["rate_hz"] == 0.5
     text = call("show", "fmri_small/functional", "--store", sample_store.path).stdout
     assert f"version: {sample_store.version('fmri_small/functional')}" in text
     assert "licence: MIT" in text

@@ -6,7 +6,7 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any, NoReturn
 
@@ -29,13 +29,17 @@ STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 @dataclass(frozen=True)
 class Outcome:
-    """Items (rows of one form), findings, and a sentence for people."""
+    """Items (rows of one form), findings, and a sentence for people.
+
+    ``table`` holds the rows that people see where these are not the items.
+    """
 
     items: Sequence[Mapping[str, Any]] = ()
     problems: Sequence[Problem] = ()
     says: str = ""
     failed: bool = False
-    columns: Sequence[str] = field(default=())
+    columns: Sequence[str] = ()
+    table: Sequence[Mapping[str, Any]] = ()
 
     @property
     def ok(self) -> bool:
@@ -96,7 +100,7 @@ def show_text(outcome: Outcome) -> None:
     from rich.markup import escape
 
     console = Console(emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-    if outcome.items:
+    if outcome.items or outcome.table:
         console.print(_table(outcome))
     for problem in outcome.problems:
         style = STYLES[problem.level]
@@ -110,11 +114,12 @@ def _table(outcome: Outcome) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    columns = outcome.columns or list(outcome.items[0])
+    rows = outcome.table or outcome.items
+    columns = outcome.columns or list(rows[0])
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
-    for item in outcome.items:
+    for item in rows:
         table.add_row(*(_cell(item.get(column)) for column in columns))
     return table
 

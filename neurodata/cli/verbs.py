@@ -164,23 +164,23 @@ def show(
 
         opened = open_store(store)
         manifest = opened.manifest(id)
-        items = [{"node": n, **kinds, **_flat(manifest["summary"][n])}
-                 for n, kinds in manifest["nodes"].items()]  # fmt: skip
+        facts = {"version": opened.version(id), "content": manifest["content"]}
+        nodes = {n: {**kind, **manifest["summary"][n]} for n, kind in manifest["nodes"].items()}
         if picture:
             from neurodata.report import recording_picture
 
             picture.write_bytes(recording_picture(opened[id]))
-        facts = "\n".join(f"{key}: {value}" for key, value in manifest["attrs"].items())
+        says = "\n".join(f"{key}: {v}" for key, v in {**manifest["attrs"], **facts}.items())
         columns = ("node", "representation", "dims", "units", "rate_hz", "start_s", "stop_s")
-        says = f"{facts}\nversion: {opened.version(id)}\ncontent: {manifest['content']}"
-        return Outcome(items, (), says, columns=columns)
+        table = [{"node": name, **node, "dims": _dims(node)} for name, node in nodes.items()]
+        item = {**manifest["attrs"], **facts, "nodes": nodes}
+        return Outcome([item], (), says, columns=columns, table=table)
 
     run(verb, as_json)
 
 
-def _flat(summary: dict[str, Any]) -> dict[str, Any]:
-    dims = " ".join(f"{dim}={count}" for dim, count in summary["dims"].items())
-    return {**summary, "dims": dims}
+def _dims(node: dict[str, Any]) -> str:
+    return " ".join(f"{dim}={count}" for dim, count in node["dims"].items())
 
 
 @app.command()

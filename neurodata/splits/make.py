@@ -123,7 +123,8 @@ def _gap(
     gap = given[used] if given[used] is not None else existing.gap if existing else None
     flag = f"give --{used.replace('_', '-')}, at least as much as one sample sees"
     if gap is None or isinstance(gap, bool) or not (math.isfinite(gap) and gap > 0):
-        raise InvalidInputError(used, repr(gap), "a finite number over 0", flag)
+        found = "no gap" if gap is None else repr(gap)
+        raise InvalidInputError(used, found, "a finite number over 0", flag)
     if existing and gap != existing.gap:
         raise SplitError(used, f"{gap:g}", f"{existing.gap}, as in the existing split", flag)
     if by == "time":
