@@ -82,8 +82,14 @@ def load(
 
     Examples
     --------
-    ``load("store", splits="split.json", sample=Windows(length_s=3.0))`` iterates over mappings
-    with ``signal``, ``mask``, ``start_s``, ``recording``, ``rate_hz`` and ``units``.
+    >>> import tempfile, neurodata
+    >>> store = neurodata.open_store(tempfile.mkdtemp(), create=True)
+    >>> _ = neurodata.ingest("eeg_fp1", store=store)
+    >>> split = neurodata.make_split(store, "eeg_fp1", by="time", gap_s=10.0)
+    >>> loader = load(store, splits=split, sample=neurodata.Windows(length_s=3.0), batch_size=64)
+    >>> batch = next(iter(loader))
+    >>> batch["signal"].shape, batch["units"], batch["rate_hz"]
+    ((64, 1, 384), 'µV', 128.0)
     """
     if isinstance(store, str | os.PathLike):
         from neurodata.store import open_store

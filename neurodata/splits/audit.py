@@ -47,8 +47,14 @@ def audit(
 
     Examples
     --------
-    >>> audit(Split.read("eeg.split.json"), store, window_s=3.0)  # doctest: +SKIP
-    []
+    >>> import tempfile, neurodata
+    >>> store = neurodata.open_store(tempfile.mkdtemp(), create=True)
+    >>> _ = neurodata.ingest("eeg_fp1", store=store)
+    >>> split = neurodata.make_split(store, "eeg_fp1", by="time", gap_s=10.0)
+    >>> [problem.level for problem in audit(split, store, window_s=3.0)]
+    ['warning', 'note']
+    >>> [problem.level for problem in audit(split, store, window_s=30.0)][0]
+    'error'
     """
     need = _need(split, window_s, horizon_s)
     if wrong := list(malformed(split.as_dict())):

@@ -76,8 +76,12 @@ def make_split(
 
     Examples
     --------
-    >>> split = make_split(store, "eeg", by="time", gap_s=2.0)  # doctest: +SKIP
-    >>> split.write("eeg.split.json")  # doctest: +SKIP
+    >>> import tempfile, neurodata
+    >>> store = neurodata.open_store(tempfile.mkdtemp(), create=True)
+    >>> _ = neurodata.ingest("eeg_fp1", store=store)
+    >>> split = make_split(store, "eeg_fp1", by="time", gap_s=10.0)
+    >>> [round(part["stop_s"], 1) for part in split.assignments_of("train")]
+    [474.6, 474.6]
     """
     rule = _rule(existing, by=by, fractions=fractions, salt=salt, dataset=dataset)
     gap = _gap(rule["by"], gap_s, gap_voxels, existing)

@@ -110,9 +110,13 @@ class Split:
 
         Examples
         --------
-        >>> split = Split.read("eeg.split.json")  # doctest: +SKIP
-        >>> split.ids("test")  # doctest: +SKIP
-        ('eeg/sub-04',)
+        >>> import tempfile
+        >>> entry = {"id": "lab/a", "version": "0" * 16, "group": "s1", "split": "train"}
+        >>> made = Split.sealed(
+        ...     dataset="lab", by="subject", salt="", fractions={"train": 1.0}, gap=None,
+        ...     assignments=[entry])
+        >>> Split.read(made.write(f"{tempfile.mkdtemp()}/lab.json")).ids("train")
+        ('lab/a',)
         """
         path = Path(file)
         if not path.is_file():
