@@ -561,7 +561,8 @@ def test_what_make_split_cuts_passes_its_own_gap_and_no_wider_one(
 
 def test_two_shipped_edf_files_with_one_signal_are_found(samples: Path) -> None:
     """Files, header and annotations differ; the samples, decoded by pyEDFlib, do not."""
-    pyedflib = pytest.importorskip("pyedflib")
+    import pyedflib
+
     store = SyntheticStore()
     for stem in ("test_subsecond", "test_utf8"):
         file = samples / "eeg_fp1" / f"{stem}.edf"

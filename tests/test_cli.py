@@ -149,7 +149,7 @@ def test_a_fault_ends_with_3_and_is_shown_as_one(
 
 def test_a_fault_outside_of_a_verb_ends_with_3() -> None:
     script = (
-        "import neurodata.cli, neurodata.cli.more_verbs, neurodata.cli.verbs as v\n"
+        "import neurodata.cli, neurodata.cli.more_verbs as v\n"
         "def broken(): raise RuntimeError('synthetic')\n"
         "v.app = broken\n"
         "neurodata.cli.main()\n"

@@ -31,7 +31,8 @@ def whole(store: Store, dataset: str) -> Split:
 
 
 def test_ieeg_windows_agree_with_mne(store: Store, samples: Path) -> None:
-    mne = pytest.importorskip("mne")
+    import mne
+
     header = next((samples / "gripforce_ieeg").rglob("*.vhdr"))
     raw = mne.io.read_raw_brainvision(header, verbose="error")
     split = whole(store, "gripforce_ieeg")
@@ -57,7 +58,8 @@ def test_ieeg_windows_agree_with_mne(store: Store, samples: Path) -> None:
 def test_calcium_traces_agree_with_numpys_interpolation_of_the_file(
     store: Store, samples: Path
 ) -> None:
-    h5py = pytest.importorskip("h5py")
+    import h5py
+
     loader = load(
         store,
         splits=whole(store, "miniscope_mouse"),
@@ -98,7 +100,8 @@ def test_spike_counts_add_up_to_the_spikes_of_the_file(store: Store) -> None:
 
 
 def test_nuclei_patches_agree_with_tifffile(store: Store, samples: Path) -> None:
-    tifffile = pytest.importorskip("tifffile")
+    import tifffile
+
     loader = load(
         store,
         splits=whole(store, "nuclei"),

@@ -37,7 +37,6 @@ def run(argv: list[str], cwd: Path, **env: str) -> subprocess.CompletedProcess[s
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built here with the build backend of this environment."""
-    pytest.importorskip("hatchling")
     out = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "wheel", "--disable-pip-version-check", "--no-deps"]
     run([*pip, "--no-build-isolation", "--wheel-dir", str(out), str(ROOT)], out)

@@ -10,8 +10,7 @@ from neurodata.cli.outcome import FAULT
 
 def main() -> None:
     """Run the command line; an uncaught exception ends with exit code 3."""
-    import neurodata.cli.more_verbs  # noqa: F401 - adds its verbs to the app
-    from neurodata.cli.verbs import app
+    from neurodata.cli.more_verbs import app
 
     try:
         app()

@@ -14,6 +14,8 @@ from neurodata.errors import InvalidInputError, NotFoundError
 if TYPE_CHECKING:
     from neurodata.splits import Split
 
+__all__ = ["app"]
+
 bench = typer.Typer(
     help="Score models on tasks. Example: neurodata bench run mushroom_body", rich_markup_mode=None
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -389,13 +388,10 @@ def test_files_outside_are_never_opened(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.acceptance
-def test_real_recording_equals_mne() -> None:
+def test_real_recording_equals_mne(realdata: Path) -> None:
     import mne
 
-    folder = os.environ.get("NEURODATA_REALDATA")
-    if not folder:
-        pytest.skip("NEURODATA_REALDATA is not set")
-    acceptance = Path(folder) / "acceptance" / "eeg_meg_ieeg" / "mne_testing_Brainvision"
+    acceptance = realdata / "acceptance" / "eeg_meg_ieeg" / "mne_testing_Brainvision"
     raw = raw_of(acceptance / "test_NO.vhdr")
     node = brainvision.read(raw, Declared())["misc"]
     theirs = mne.io.read_raw_brainvision(acceptance / "test_NO.vhdr", verbose="error")

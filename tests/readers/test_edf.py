@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
@@ -439,11 +438,9 @@ def test_bids_channels_table_gives_types_and_units(tmp_path: Path) -> None:
 # real recordings that are not shipped
 
 
-def acceptance(name: str) -> Path:
-    folder = os.environ.get("NEURODATA_REALDATA")
-    if not folder:
-        pytest.skip("NEURODATA_REALDATA is not set")
-    return Path(folder) / "acceptance" / "eeg_meg_ieeg" / name
+@pytest.fixture
+def acceptance(realdata: Path) -> Path:
+    return realdata / "acceptance" / "eeg_meg_ieeg"
 
 
 @pytest.mark.acceptance
@@ -455,10 +452,10 @@ def acceptance(name: str) -> Path:
       {"units.acc1": "m/s2", "units.acc2": "m/s2", "units.acc3": "m/s2"}),
      ("mne_python/test.bdf", {})],
 )  # fmt: skip
-def test_real_recordings_equal_mne(name: str, facts: dict[str, Any]) -> None:
+def test_real_recordings_equal_mne(acceptance: Path, name: str, facts: dict[str, Any]) -> None:
     import mne
 
-    path = acceptance(name)
+    path = acceptance / name
     tree = edf.read(Raw(path.parent, (path,)), Declared(facts))
     load = mne.io.read_raw_bdf if path.suffix == ".bdf" else mne.io.read_raw_edf
     theirs = load(path, stim_channel=False, verbose="error")
@@ -482,10 +479,10 @@ def test_real_recordings_equal_mne(name: str, facts: dict[str, Any]) -> None:
 
 
 @pytest.mark.acceptance
-def test_slow_channels_of_a_real_recording_equal_edfio() -> None:
+def test_slow_channels_of_a_real_recording_equal_edfio(acceptance: Path) -> None:
     import edfio
 
-    path = acceptance("mne_testing_EDF/test_reduced.edf")
+    path = acceptance / "mne_testing_EDF/test_reduced.edf"
     tree = physical(edf.read(Raw(path.parent, (path,)), Declared()))
     theirs = {s.label: s for s in edfio.read_edf(path).signals}
     for node in tree.children.values():
