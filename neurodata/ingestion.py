@@ -16,7 +16,6 @@ import xarray as xr
 
 from neurodata.declare import Declared, Value
 from neurodata.errors import (
-    NeurodataError,
     Problem,
     ProblemsError,
     RefusedError,
@@ -278,6 +277,3 @@ def _unused(declare: Declared) -> list[Problem]:
         )
         for key in declare.unused()
     ]
-
-
-__all__ = ["Entry", "NeurodataError", "Result", "ingest", "ingest_recording", "plan"]

@@ -37,8 +37,10 @@ def run_demo(folder: Path, *, direct: bool = False, jobs: int = 1) -> Outcome:
     console.print("ingested: " + ", ".join(f"{count} {s}" for s, count in counts.items()))
     store = open_store(folder / "store")
     problems = [problem for result in results for problem in result.findings()]
-    problems += store.verify()
-    console.print(f"verified {len(store.ids())} recordings: every byte as written")
+    damage = store.verify()
+    problems += damage
+    told = f"{len(damage)} findings" if damage else "every byte as written"
+    console.print(f"verified {len(store.ids())} recordings: {told}")
     splits = {p.id: _splits(store, p, folder / "splits") for p in pipelines}
     every = [split for found in splits.values() for split in found.values()]
     problems += [problem for split in every for problem in audit(split, store)]
