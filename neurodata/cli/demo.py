@@ -11,7 +11,7 @@ from rich.console import Console
 
 from neurodata.cli.outcome import SCORE_COLUMNS, Outcome, scored
 from neurodata.cli.progress import ingest_all
-from neurodata.errors import Problem
+from neurodata.errors import Problem, ProblemsError
 from neurodata.ingestion import Status
 from neurodata.pipeline import Pipeline, names, read_pipeline
 from neurodata.publish import push
@@ -28,6 +28,11 @@ def run_demo(folder: Path, *, direct: bool = False, jobs: int = 1) -> Outcome:
 
     Everything lies below ``folder``: ``store``, ``splits``, ``scores``, ``report.html`` and
     ``pushed``. Run again, it ingests nothing anew.
+
+    Raises
+    ------
+    ProblemsError
+        When the store is damaged; nothing is scored or published from it.
     """
     console = Console(stderr=True)
     pipelines = [read_pipeline(name)[0] for name in names()]
@@ -37,10 +42,9 @@ def run_demo(folder: Path, *, direct: bool = False, jobs: int = 1) -> Outcome:
     console.print("ingested: " + ", ".join(f"{count} {s}" for s, count in counts.items()))
     store = open_store(folder / "store")
     problems = [problem for result in results for problem in result.findings()]
-    damage = store.verify()
-    problems += damage
-    told = f"{len(damage)} findings" if damage else "every byte as written"
-    console.print(f"verified {len(store.ids())} recordings: {told}")
+    if damage := store.verify():
+        raise ProblemsError(damage)
+    console.print(f"verified {len(store.ids())} recordings: every byte as written")
     splits = {p.id: _splits(store, p, folder / "splits") for p in pipelines}
     every = [split for found in splits.values() for split in found.values()]
     problems += [problem for split in every for problem in audit(split, store)]
