@@ -1,4 +1,4 @@
-# make env | demo | test | lint | build
+# make env | demo | test | lint | build | bench
 # PYTHON chooses the interpreter (3.11 or newer); .venv is made on first use.
 
 PYTHON ?= python3
@@ -10,7 +10,7 @@ REALDATA := $(wildcard ../shared/realdata)
 export NEURODATA_REALDATA ?= $(if $(REALDATA),$(abspath $(REALDATA)))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: env demo test test-main test-312 lint build clean
+.PHONY: env demo test test-main test-312 lint build bench clean
 
 env: $(VENV)/.done
 
@@ -51,6 +51,12 @@ lint: env
 
 build: env
 	$(BIN)/python -m build --wheel --sdist
+
+# make bench, or make bench QUICK=1; data and peers' environments in $NEURODATA_BENCH, else .bench
+bench: env
+	$(BIN)/python -m benchmarks setup
+	$(BIN)/python -m benchmarks run $(if $(QUICK),--quick)
+	$(BIN)/python -m benchmarks report
 
 clean:
 	rm -rf $(VENV) $(VENV312) dist build

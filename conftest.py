@@ -2,4 +2,5 @@
 
 from importlib.util import find_spec
 
-collect_ignore = [] if find_spec("torch") else ["neurodata/loader/torch_view.py"]
+NEED_TORCH = ["neurodata/loader/torch_view.py", "neurodata/loader/device.py"]
+collect_ignore = [] if find_spec("torch") else NEED_TORCH

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from neurodata.ingestion import ingest, ingest_recording
     from neurodata.loader import (
         Graphs,
+        Neighbours,
         Patches,
         SpikeBins,
         Trials,
@@ -39,11 +40,13 @@ _HOMES = {
     "Patches": "loader",
     "Volumes": "loader",
     "Graphs": "loader",
+    "Neighbours": "loader",
     "SpikeBins": "loader",
 }
 
 __all__ = [
     "Graphs",
+    "Neighbours",
     "NeurodataError",
     "Patches",
     "Problem",

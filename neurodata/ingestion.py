@@ -225,7 +225,8 @@ def _publish(job: Job, raw: Raw, inputs: Mapping[Path, Fingerprint], store: Stor
             raise SchemaError(departures)
         return Entry(job.id, known.partition("@")[2], "same", tuple(raw.problems), content)
     tree, problems = normalise(job, raw)
-    done = store.publish(tree, dataset=job.dataset, recording=job.recording, provenance=provenance)
+    names = {"dataset": job.dataset, "recording": job.recording}
+    done = store.publish(tree, **names, provenance=provenance, layout=job.layout)
     if done.status == "alias":
         problems = (*problems, Problem("note", raw.name, f"the content of {done.id}", "",
                                        "kept once; this name points to it"))  # fmt: skip

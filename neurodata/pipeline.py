@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -95,6 +95,7 @@ class Pipeline(Part):
     sources: tuple[Source, ...] = Field(min_length=1)
     reader: str | None = None
     options: dict[str, Any] = {}
+    layout: Literal["default", "small", "random"] = "default"
     declare: dict[str, Value] = {}
     steps: tuple[dict[str, Any], ...] = Field(default=(), max_length=0)
     labels: dict[str, Label] = {}

@@ -22,6 +22,7 @@ from neurodata.pipeline import (
 )
 from neurodata.recognise import UNFIT, Found, recognise
 from neurodata.sources import Fingerprint, Scan, matching, scan
+from neurodata.store.layout import Preset
 
 SIDE_FILE = "neurodata.yaml"
 
@@ -40,6 +41,7 @@ class Job:
     expected: dict[str, Fingerprint] = field(default_factory=dict)
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     attrs: dict[str, str] = field(default_factory=dict)
+    layout: Preset = "default"
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -127,7 +129,7 @@ def _of_pipeline(
         expected = {file.name: Fingerprint(file.size, file.sha256) for file in source.files}
         jobs += [
             _job(name, wanted.root, item, stated, attrs=facts, options=pipeline.options,
-                 expected=expected, nodes=pipeline.expect.nodes)
+                 expected=expected, nodes=pipeline.expect.nodes, layout=pipeline.layout)
             for item in found
         ]  # fmt: skip
     return _checked(name, jobs, [*dict.fromkeys(problems), *_unlisted(scans)], pipeline.expect)

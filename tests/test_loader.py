@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from neurodata.loader import (
     Windows,
     load,
 )
-from neurodata.loader.plan import Ratio, Span, order, plan_windows
+from neurodata.loader.arrange import Blocks, arrange
+from neurodata.loader.plan import Ratio, Span, plan_windows
 from tests.synthetic_loader import (
     VERSION,
     MemoryStore,
@@ -88,10 +90,25 @@ def test_an_epoch_has_every_window_of_the_grid_once(
     ]
     assert list(zip(picks["recording"].tolist(), picks["first"].tolist(), strict=True)) == expected
     assert not left_out
-    assert sorted(order(len(picks), seed, epoch, shuffle=True)) == list(range(len(picks)))
-    ranks = [order(len(picks), seed, epoch, False, r, world_size) for r in range(world_size)]
-    assert sorted(np.concatenate(ranks)) == list(range(len(picks)))
-    trained = [order(len(picks), seed, epoch, True, r, world_size) for r in range(world_size)]
+    every = np.arange(len(picks))
+    settings: Any = {"seed": seed, "epoch": epoch}
+    whole = arrange(every, None, 0, **settings, shuffle=True)
+    assert sorted(whole.samples) == every.tolist()
+    blocks = Blocks(every // 3, np.full(len(picks) // 3 + 1, 10))
+    parts = range(world_size)
+    ranks = [
+        arrange(every, blocks, 25, **settings, shuffle=False, rank=r, world_size=world_size)
+        for r in parts
+    ]
+    assert sorted(np.concatenate([rank.samples for rank in ranks])) == every.tolist()
+    pooled = [
+        arrange(every, blocks, 25, **settings, shuffle=True, rank=r, world_size=world_size)
+        for r in parts
+    ]
+    trained = [rank.samples for rank in pooled]
+    for rank in pooled:
+        for first, stop in pairwise([0, *rank.stops]):
+            assert len(set(rank.samples[first:stop] // 3)) <= 2, "a group has the blocks that fit"
     assert {len(rank) for rank in trained} == {len(picks) // world_size}
     assert len(set(np.concatenate(trained))) == len(picks) // world_size * world_size
 
@@ -352,7 +369,7 @@ def test_transform_gets_the_whole_batch_last() -> None:
         transform=lambda batch: {"keys": sorted(batch)},
     )
     assert next(iter(loader))["keys"] == [
-        "mask", "rate_hz", "recording", "signal", "start_s", "units",
+        "channel", "mask", "rate_hz", "recording", "signal", "start_s", "subject", "units",
     ]  # fmt: skip
 
 

@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neurodata.errors import InvalidInputError
-from neurodata.loader.fetch import Scaling
-from neurodata.loader.plan import Array
+from neurodata.loader.channel_facts import ChannelFacts, Channels
+from neurodata.loader.draw import Balanced, Random
+from neurodata.loader.fetch import Fetcher, Scaling, Stream
+from neurodata.loader.plan import Array, Place
 from neurodata.loader.recordings import Image, Opener, Recordings, Series
 from neurodata.loader.samples import Sample
 from neurodata.loader.statistics import By, Statistics, fit
@@ -25,6 +27,12 @@ from neurodata.loader.target import (
     interval_columns,
 )
 from neurodata.splits import Assignment, Split
+
+if TYPE_CHECKING:
+    from neurodata.loader.joined import Joined
+
+Function = Callable[[Array], dict[str, Any]]
+"""Gives entries of a batch for indices into the grid."""
 
 SCALES: dict[str, By] = {"standard": "channel", "standard_by_type": "type"}
 
@@ -42,7 +50,11 @@ class Request:
     batch_size: int
     scale: str | Statistics | None
     resample_hz: float | None
-    memory_mb: float
+    joined: tuple[Joined | str, ...] = ()
+    channels: Channels = "auto"
+    draw: Balanced | Random | None = None
+    seed: int = 0
+    epoch: int = 0
 
     @property
     def assignments(self) -> tuple[Assignment, ...]:
@@ -58,10 +70,13 @@ class Feed:
     ----------
     picks : structured array (sample,)
         The grid, in order; see `neurodata.loader.plan`.
-    fetch : function of picks
-        Gives the arrays of a batch.
-    target : function of indices into ``picks``, optional
-        Gives what the batch's target adds.
+    fetcher : Fetcher, optional
+        Makes the arrays of a batch.
+    extra : tuple of functions of indices into ``picks``
+        Give further entries of a batch: target, joined nodes, facts of channels; where there is
+        no fetcher, all of it.
+    reads : tuple of (Stream, picks)
+        What samples read, the fetcher's main array first; picks as many as the grid has.
     left_out : Counter of str
         Samples of the grid that cannot be used, by reason.
     channels, channel_units : tuple of tuple of str
@@ -70,16 +85,41 @@ class Feed:
     rate_hz : float, optional
     statistics : Statistics, optional
         Set when the batches are scaled.
+    channel_facts : ChannelFacts, optional
+        What ``channel`` and ``subject`` of a batch mean.
+    target : function of indices into ``picks``, optional
+        The one of ``extra`` that gives the target.
+    length_s : float, optional
+        Of windows.
+    intervals : str, optional
+        The intervals node of trials.
+    drawn : function of indices into ``picks`` and a `Place`, optional
+        Makes entries that are drawn anew in every batch.
     """
 
     picks: Array
-    fetch: Callable[[Array], dict[str, Any]]
-    target: Callable[[Array], dict[str, Any]] | None
+    fetcher: Fetcher | None
     left_out: Counter[str]
+    extra: tuple[Function, ...] = ()
+    reads: tuple[tuple[Stream, Array], ...] = ()
     channels: tuple[tuple[str, ...], ...] = ()
     channel_units: tuple[tuple[str, ...], ...] = ()
     rate_hz: float | None = None
     statistics: Statistics | None = None
+    channel_facts: ChannelFacts | None = None
+    target: Function | None = None
+    length_s: float | None = None
+    intervals: str | None = None
+    drawn: Callable[[Array, Place], dict[str, Any]] | None = None
+
+    def others(self, at: Array) -> dict[str, Any]:
+        """Return the entries of a batch that the fetcher does not make."""
+        return {key: value for function in self.extra for key, value in function(at).items()}
+
+
+def reads_of(fetcher: Fetcher, picks: Array) -> tuple[tuple[Stream, Array], ...]:
+    """Return what a fetcher reads for some picks."""
+    return tuple((stream, picks) for stream in fetcher.streams)
 
 
 def statistics_of(
@@ -108,7 +148,7 @@ def statistics_of(
     if scale not in SCALES:
         raise InvalidInputError("scale", repr(scale), f"None, {', '.join(SCALES)} or Statistics")
     training = request.splits.assignments_of("train")
-    recordings = Recordings(request.store, training, memory_mb=0)
+    recordings = Recordings(request.store, training)
     by = SCALES[scale]
     found: Any = parts(recordings, training, by)
     return fit(node, by, found, training)
@@ -217,7 +257,10 @@ def metadata(
         if name in pick.dtype.names:
             found[name] = tuple(int(n) for n in pick[name])
     if intervals is not None:
-        data = recordings.node(number, intervals)
-        names = interval_columns(recordings, number) & set(map(str, data.variables))
-        found["interval"] = {name: data[name].values[pick["row"]] for name in sorted(names)}
+        names = interval_columns(recordings, number) & set(
+            recordings.node(number, intervals).arrays
+        )
+        found["interval"] = {
+            name: recordings.values(number, intervals, name)[pick["row"]] for name in sorted(names)
+        }
     return found

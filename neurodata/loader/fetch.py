@@ -1,20 +1,22 @@
-"""From picks to the arrays of a batch: one function per representation.
+"""What every fetcher is made of: streams that are read, columns of a batch, layouts.
 
-Every function takes an array of picks (see `neurodata.loader.plan`) last and returns a mapping
-of arrays; it knows nothing of epochs, splits or targets, so that a faster one can take its place.
+A fetcher takes an array of picks (see `neurodata.loader.plan`) and fills memory; it knows nothing
+of epochs, splits or targets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from neurodata.loader.plan import Array, Ratio, Span
-from neurodata.loader.recordings import AXES, Image, Recordings, Series
-from neurodata.loader.spans import before
+from neurodata.loader.gain import Gain, gain_of
+from neurodata.loader.plan import Array
+from neurodata.loader.recordings import Image, Key, Recordings, Series
+from neurodata.loader.ring import Blank
 
 Scaling = Mapping[int, tuple[Array, Array]]
 """Mean and standard deviation per channel, by recording."""
@@ -57,37 +59,51 @@ def in_columns(columns: Columns, every: Sequence[Sequence[str]]) -> tuple[tuple[
     return tuple(map(tuple, rows))
 
 
-def fetch_windows(
-    recordings: Recordings,
-    node: str,
-    series: Sequence[Series],
-    columns: Columns,
-    spans: Sequence[Span],
-    scaling: Scaling | None,
-    count: int,
-    layout: str,
-    picks: Array,
-) -> dict[str, Array]:
-    """Return ``signal`` float32 and ``mask (batch, channel)`` of windows of ``count`` samples.
+@dataclass(frozen=True)
+class Stream:
+    """What a fetcher reads, so that it can be in memory before it is read.
 
-    ``layout="bct"`` gives ``signal (batch, channel, time)``, a view on time-major memory;
-    ``"btc"`` gives that memory. A channel that a recording lacks, or that was not observed
-    throughout the window, is 0 and its mask False.
+    Parameters
+    ----------
+    keys : sequence of keys
+        The array that each recording's samples are cut from.
+    bounds : function of a recording's number and some of its picks
+        Gives first and last item along every axis of that array, ``(pick, axis)``.
+    steps : sequence of tuple of int
+        For each recording, the distance between neighbouring samples along each axis.
     """
-    width = width_of(columns)
-    memory = np.zeros((len(picks), count, width), "f4")
-    mask = np.zeros((len(picks), width), bool)
-    for at, pick in enumerate(picks):
-        number = int(pick["recording"])
-        values, valid = window(
-            recordings, node, series[number], spans[pick["span"]], int(pick["first"]), count
-        )
-        if scaling is not None:
-            mean, std = scaling[number]
-            values = (values - mean) / std
-        memory[at][:, columns[number]] = np.where(valid, values, 0.0)
-        mask[at, columns[number]] = valid
-    return {"signal": in_layout(memory, layout), "mask": mask}
+
+    keys: Sequence[Key]
+    bounds: Callable[[int, Array], tuple[Array, Array]]
+    steps: Sequence[tuple[int, ...]]
+
+
+class Fetcher(Protocol):
+    """Makes the arrays of a batch in memory that it is given, some rows at a time."""
+
+    @property
+    def streams(self) -> Sequence[Stream]:
+        """What is read."""
+        ...
+
+    def blank(self, picks: Array) -> Blank:
+        """Return shapes and dtypes of a batch of these picks."""
+        ...
+
+    def fill(self, picks: Array, memory: Mapping[str, Array]) -> None:
+        """Fill rows of a batch; every item of the memory is written."""
+        ...
+
+    def finish(self, memory: Mapping[str, Array], picks: Array) -> dict[str, Any]:
+        """Return the entries of a batch, once all of its rows are filled."""
+        ...
+
+
+def fetched(fetcher: Fetcher, picks: Array) -> dict[str, Any]:
+    """Return the entries of a batch in fresh memory."""
+    memory = {n: np.empty(shape, dtype) for n, (shape, dtype) in fetcher.blank(picks).items()}
+    fetcher.fill(picks, memory)
+    return fetcher.finish(memory, picks)
 
 
 def in_layout(memory: Array, layout: str) -> Array:
@@ -95,159 +111,16 @@ def in_layout(memory: Array, layout: str) -> Array:
     return memory.transpose(0, 2, 1) if layout == "bct" else memory
 
 
-def window(
-    recordings: Recordings, node: str, series: Series, span: Span, first: int, count: int
-) -> tuple[Array, Array]:
-    """Return one window ``(time, channel)`` float64 in the field's units, and its valid channels.
-
-    A resampled window equals the same piece of the whole span, resampled at once: all samples
-    that the filter needs are read, and `plan` took care that they lie in the span.
-    """
-    lo, hi = span.ratio.source(first, count)
-    if span.ratio.half == 0:
-        return _source(recordings, node, series, span, lo, hi)
-    lo -= lo % span.ratio.down
-    values, valid = _source(recordings, node, series, span, lo, hi)
-    skip = first - lo * span.ratio.up // span.ratio.down
-    return resample(values, span.ratio)[skip : skip + count], valid
-
-
-def resample(values: Array, ratio: Ratio) -> Array:
-    """Resample ``(time, channel)`` by a ratio behind an anti-aliasing filter.
-
-    A Kaiser window (beta 5), as in `scipy.signal.resample_poly`.
-    """
-    from scipy.signal import firwin, resample_poly
-
-    taps = firwin(2 * ratio.half + 1, 1 / max(ratio.up, ratio.down), window=("kaiser", 5.0))
-    return np.asarray(resample_poly(values, ratio.up, ratio.down, axis=0, window=taps))
-
-
-def _source(
-    recordings: Recordings, node: str, series: Series, span: Span, lo: int, hi: int
-) -> tuple[Array, Array]:
-    """Return source samples ``[lo, hi)`` of a span; an irregular clock is interpolated."""
-    number, base = span.recording, span.offset
-    weight: Array | None = None
-    if span.times is None:
-        rows = slice(base + lo, base + hi)
-    else:
-        wanted = np.minimum(span.start_s + np.arange(lo, hi) / span.rate_hz, span.times[-1])
-        left = before(span.times, wanted)
-        rows = slice(base + int(left[0]), base + int(left[-1]) + 2)
-        step = span.times[left + 1] - span.times[left]
-        weight = ((wanted - span.times[left]) / step)[:, None]
-    values = recordings.read(number, node, series.variable, (rows,)) * series.scale + series.offset
-    valid = np.ones(values.shape[1], bool)
-    if series.observed:
-        valid = np.asarray(recordings.read(number, node, "observed", (rows,)).all(axis=0))
-    if weight is not None:
-        left = left - left[0]
-        values = values[left] * (1 - weight) + values[left + 1] * weight
-    return values, valid
-
-
-def fetch_spikes(
-    recordings: Recordings,
-    node: str,
-    units: Sequence[int],
-    spans: Sequence[Span],
-    count: int,
-    layout: str,
-    picks: Array,
-) -> dict[str, Array]:
-    """Return ``signal`` float32: spikes per unit and bin, and ``mask (batch, unit)``.
-
-    ``units`` has the number of units of each recording; bins are half-open.
-    """
-    width = max(units)
-    memory = np.zeros((len(picks), count, width), "f4")
-    mask = np.zeros((len(picks), width), bool)
-    for at, pick in enumerate(picks):
-        number, span = int(pick["recording"]), spans[pick["span"]]
-        edges = span.start_s + np.arange(pick["first"], pick["first"] + count + 1) / span.rate_hz
-        times = recordings.read(number, node, "time_s")
-        splits = recordings.read(number, node, "row_splits")
-        for unit in range(units[number]):
-            own = times[splits[unit] : splits[unit + 1]]
-            memory[at, :, unit] = np.diff(np.searchsorted(own, edges))
-        mask[at, : units[number]] = True
-    return {"signal": in_layout(memory, layout), "mask": mask}
-
-
-def fetch_patches(
-    recordings: Recordings,
-    node: str,
-    images: Sequence[Image],
-    columns: Columns,
-    scaling: Scaling | None,
-    picks: Array,
-) -> dict[str, Array]:
-    """Return ``image (batch, channel, z, y, x)`` float32, ``mask`` and ``corner_zyx``.
-
-    All picks of a batch have one shape.
-    """
-    width = width_of(columns)
-    image = np.zeros((len(picks), width, *picks["shape_zyx"][0]), "f4")
-    mask = np.zeros((len(picks), width), bool)
-    for at, pick in enumerate(picks):
-        number = int(pick["recording"])
-        values = patch(recordings, node, images[number], pick)
-        if scaling is not None:
-            mean, std = scaling[number]
-            values = (values - mean[:, None, None, None]) / std[:, None, None, None]
-        image[at, columns[number]] = values
-        mask[at, columns[number]] = True
-    return {"image": image, "mask": mask, "corner_zyx": picks["corner_zyx"].astype("i8")}
-
-
-def patch(recordings: Recordings, node: str, image: Image, pick: Any) -> Array:
-    """Return one patch ``(channel, z, y, x)`` float64 in the field's units."""
-    values = voxels(recordings, node, image.variable, image.dims, "channel", pick)
-    scale, offset = (np.reshape(x, (-1, 1, 1, 1)) for x in (image.scale, image.offset))
-    return np.asarray(values * scale + offset)
-
-
-def voxels(
-    recordings: Recordings, node: str, name: str, dims: Sequence[str], lead: str, pick: Any
-) -> Array:
-    """Return the stored voxels of a patch as ``(lead, z, y, x)``; absent axes have length 1."""
-    where: list[slice | int] = []
-    for dim in dims:
-        if dim in AXES:
-            at = AXES.index(dim)
-            corner = int(pick["corner_zyx"][at])
-            where.append(slice(corner, corner + int(pick["shape_zyx"][at])))
-        else:
-            where.append(int(pick["time"]) if dim == "time" else slice(None))
-    values = recordings.read(int(pick["recording"]), node, name, tuple(where))
-    present = [dim for dim in dims if dim != "time"]
-    order = [present.index(dim) for dim in (lead, *AXES) if dim in present]
-    absent = [at for at, dim in enumerate((lead, *AXES)) if dim not in present]
-    return np.expand_dims(np.transpose(values, order), absent)
-
-
-EDGES = ("source", "target", "weight", "kind")
-
-
-def fetch_graphs(recordings: Recordings, node: str, picks: Array) -> dict[str, Any]:
-    """Return ``graph``: for each pick a mapping with the names that PyTorch Geometric uses.
-
-    ``edge_index (2, edge)`` int64, ``edge_weight (edge)`` where edges have one, ``edge_kind``
-    where kinds differ, ``num_nodes``, and the node columns by their own names.
-    """
-    return {"graph": [_graph(recordings, node, int(pick["recording"])) for pick in picks]}
-
-
-def _graph(recordings: Recordings, node: str, number: int) -> dict[str, Any]:
-    data = recordings.node(number, node)
-    ends = [recordings.read(number, node, name) for name in EDGES[:2]]
-    graph: dict[str, Any] = {"edge_index": np.stack(ends).astype("i8")}
-    for name in EDGES[2:]:
-        if name in data:
-            graph[f"edge_{name}"] = recordings.read(number, node, name).copy()
-    graph["num_nodes"] = data.sizes["node"]
-    for key, variable in data.variables.items():
-        if variable.dims == ("node",):
-            graph[str(key)] = recordings.read(number, node, str(key)).copy()
-    return graph
+def gains_of(
+    recordings: Recordings, node: str, facts: Sequence[Series | Image], scaling: Scaling | None
+) -> list[Gain]:
+    """Return how each recording's stored numbers become those of a batch."""
+    found = []
+    for number, item in enumerate(facts):
+        mean, std = (0.0, 1.0) if scaling is None else scaling[number]
+        shape = (len(item.channels),)
+        factor = np.broadcast_to(item.scale / std, shape)
+        shift = np.broadcast_to((item.offset - mean) / std, shape)
+        dtype = recordings.array((number, node, item.variable)).dtype
+        found.append(gain_of(factor, shift, dtype))
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,16 +11,34 @@ from typing import Any
 import numpy as np
 
 from neurodata.errors import InvalidInputError
-from neurodata.loader.feed import Request, per_pick, plain_target
-from neurodata.loader.fetch import columns_of, fetch_windows
+from neurodata.loader.feed import Function, Request, per_pick, plain_target, reads_of
+from neurodata.loader.fetch import Fetcher, Stream, columns_of, fetched
 from neurodata.loader.plan import Array, samples_in, usable
 from neurodata.loader.recordings import Recordings, Series, choose_node, series_of
 from neurodata.loader.spans import require_one_rate, spans_of
 from neurodata.loader.target import Label, NextWindow, Node, Target, covering, of_rows
+from neurodata.loader.windows import WindowFetcher
 
-Function = Callable[[Array], dict[str, Any]]
-Wanted = tuple[Function, Array, Counter[str]]
-"""A target function of indices into the grid, which picks have a target, the others by reason."""
+
+@dataclass(frozen=True)
+class Wanted:
+    """A target of some picks.
+
+    Parameters
+    ----------
+    function : function of indices into the picks
+    keep : bool array (pick,)
+        Which picks have a target.
+    without : Counter of str
+        The others, by reason.
+    reads : tuple of (Stream, picks)
+        What the target is cut from.
+    """
+
+    function: Function
+    keep: Array
+    without: Counter[str]
+    reads: tuple[tuple[Stream, Array], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,8 +69,8 @@ class Grid:
         """Length of a window in seconds."""
         return self.count / self.rate_hz
 
-    def target(self, target: Target, following: Callable[[Array], dict[str, Any]]) -> Wanted:
-        """Return the target function; ``following`` fetches what comes after a window."""
+    def target(self, target: Target, following: Fetcher) -> Wanted:
+        """Return the target; ``following`` fetches what comes after a window."""
         if isinstance(target, Label):
             return self._label(target)
         if isinstance(target, Node):
@@ -61,11 +79,12 @@ class Grid:
         if isinstance(target, NextWindow):
             after = self.picks.copy()
             after["first"] += self.count
-            return partial(_fetched, following, after), every, Counter()
+            reads = reads_of(following, after)
+            return Wanted(partial(_fetched, following, after), every, Counter(), reads)
         function = plain_target(
             self.request, self.recordings, target, self.picks, self.length_s, self.intervals
         )
-        return function, every, Counter()
+        return Wanted(function, every, Counter())
 
     def _label(self, target: Label) -> Wanted:
         if self.intervals is not None and target.intervals in (None, self.intervals):
@@ -77,7 +96,7 @@ class Grid:
                 self.recordings, node, target.column, self.picks, self.length_s, slack_s
             )
         values, keep, without = found
-        return partial(per_pick, values), keep, without
+        return Wanted(partial(per_pick, values), keep, without)
 
     def _node(self, target: Node) -> Wanted:
         """Cut a timeseries node at the seconds of each window, at its own rate.
@@ -107,13 +126,13 @@ class Grid:
         keep, reasons = usable(spans, picks, count)
         without = Counter({f"target: {reason}": n for reason, n in reasons.items()})
         columns = columns_of([item.channels for item in series])
-        fetch = partial(
-            fetch_windows, recordings, name, series, columns, spans, None, count, request.layout
+        fetcher = WindowFetcher(
+            recordings, name, series, columns, spans, None, count, request.layout
         )
-        return partial(_fetched, fetch, picks), keep, without
+        return Wanted(partial(_fetched, fetcher, picks), keep, without, reads_of(fetcher, picks))
 
 
-def _fetched(fetch: Callable[[Array], dict[str, Any]], picks: Array, at: Array) -> dict[str, Any]:
+def _fetched(fetcher: Fetcher, picks: Array, at: Array) -> dict[str, Any]:
     """Return ``target`` and ``target_mask``, fetched as a signal is."""
-    found = fetch(picks[at])
+    found = fetched(fetcher, picks[at])
     return {"target": found["signal"], "target_mask": found["mask"]}

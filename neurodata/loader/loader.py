@@ -1,147 +1,31 @@
-"""`load`: a frozen split of a store as batches, epoch after epoch."""
+"""A loader: batches of one side of a split, epoch after epoch."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from itertools import chain
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-import dask
 import numpy as np
 
 from neurodata.errors import InvalidInputError
+from neurodata.loader.arrange import Order, arrange
+from neurodata.loader.draw import Balanced, Random, draw_balanced
+from neurodata.loader.engine import Engine, Machine
 from neurodata.loader.feed import Feed, Request
-from neurodata.loader.plan import Array, order
-from neurodata.loader.recordings import Opener, Recordings
-from neurodata.loader.samples import Graphs, Patches, Sample, SpikeBins, Trials, Volumes, Windows
-from neurodata.loader.spatial import graph_feed, patch_feed
-from neurodata.loader.statistics import Statistics
-from neurodata.loader.target import Target
-from neurodata.loader.timed import spike_feed, window_feed
-from neurodata.splits import Split
+from neurodata.loader.feeds import classes, feed_of
+from neurodata.loader.plan import Array, Place
+from neurodata.loader.recordings import Recordings
 
 if TYPE_CHECKING:
-    from neurodata.loader.torch_view import Batches
+    from neurodata.loader.torch_view import Batches, Samples
 
 Batch = dict[str, Any]
-LAYOUTS = ("bct", "btc")
 STANDARDISED = "standardised"
-
-
-def load(
-    store: Opener | str | os.PathLike[str],
-    *,
-    splits: Split | str | os.PathLike[str],
-    split: str = "train",
-    sample: Sample,
-    target: Target = None,
-    layout: str = "bct",
-    batch_size: int = 64,
-    seed: int = 0,
-    scale: str | Statistics | None = None,
-    transform: Callable[[Batch], Batch] | None = None,
-    resample_hz: float | None = None,
-    memory_mb: float = 512,
-    rank: int = 0,
-    world_size: int = 1,
-) -> Loader:
-    """Load one side of a split as batches of NumPy arrays.
-
-    Parameters
-    ----------
-    store : Store or path
-    splits : Split or path
-        Names the recordings, their versions and the parts of them that are read.
-    split : str
-        Side to load. Only ``"train"`` is shuffled.
-    sample : Windows, Trials, Patches, Volumes, Graphs or SpikeBins
-    target : str, Label, Attribute, Node, NextWindow or function, optional
-        ``"label"``, the name of a recording's fact or of an interval's column, or one of
-        `neurodata.loader.target`; a function gets the sample's metadata.
-    layout : {"bct", "btc"}
-        ``signal (batch, channel, time)``, a view, or ``(batch, time, channel)``.
-    scale : None, "standard", "standard_by_type" or Statistics
-        None gives the field's units. Otherwise ``(value - mean) / std`` per channel name, or
-        per channel type where recordings have channels of their own, fitted on ``"train"``.
-    transform : function of a batch, optional
-        Applied last.
-    resample_hz : float, optional
-        Rate of all windows, behind an anti-aliasing filter; irregular clocks are interpolated.
-    memory_mb : float
-        Arrays are kept decoded until this many MB are full.
-    rank, world_size : int
-        This process's part of each epoch. Shuffled epochs are trimmed to equal parts.
-
-    Raises
-    ------
-    InvalidInputError
-        When nodes, rates, shapes or arguments leave the samples undecided.
-
-    Examples
-    --------
-    >>> import tempfile, neurodata
-    >>> store = neurodata.open_store(tempfile.mkdtemp(), create=True)
-    >>> _ = neurodata.ingest("eeg_fp1", store=store)
-    >>> split = neurodata.make_split(store, "eeg_fp1", by="time", gap_s=10.0)
-    >>> loader = load(store, splits=split, sample=neurodata.Windows(length_s=3.0), batch_size=64)
-    >>> batch = next(iter(loader))
-    >>> batch["signal"].shape, batch["units"], batch["rate_hz"]
-    ((64, 1, 384), 'µV', 128.0)
-    """
-    if isinstance(store, str | os.PathLike):
-        from neurodata.store import open_store
-
-        store = open_store(store)
-    if not isinstance(splits, Split):
-        splits = Split.read(splits)
-    _check(layout, batch_size, seed, resample_hz, rank, world_size)
-    request = Request(
-        store=store,
-        splits=splits,
-        split=split,
-        sample=sample,
-        target=target,
-        layout=layout,
-        batch_size=batch_size,
-        scale=scale,
-        resample_hz=resample_hz,
-        memory_mb=memory_mb,
-    )
-    return Loader(request, seed=seed, transform=transform, rank=rank, world_size=world_size)
-
-
-def _check(
-    layout: str, batch_size: int, seed: int, resample_hz: float | None, rank: int, world_size: int
-) -> None:
-    """Refuse arguments that are not of the allowed form."""
-    rate_good = resample_hz is None or (isfinite(resample_hz) and resample_hz > 0)
-    for good, name, value, expected in (
-        (layout in LAYOUTS, "layout", layout, " or ".join(LAYOUTS)),
-        (batch_size >= 1, "batch_size", batch_size, "1 or more"),
-        (0 <= seed < 2**64, "seed", seed, "a whole number from 0 to 2**64 - 1"),
-        (rate_good, "resample_hz", resample_hz, "a finite number over 0"),
-        (0 <= rank < world_size, "rank", f"{rank} of {world_size}", "0 <= rank < world_size"),
-    ):
-        if not good:
-            raise InvalidInputError(f"load({name})", str(value), expected)
-
-
-def _feed(request: Request, recordings: Recordings) -> Feed:
-    match request.sample:
-        case Windows() | Trials() as sample:
-            return window_feed(request, sample, recordings)
-        case SpikeBins() as sample:
-            return spike_feed(request, sample, recordings)
-        case Patches() | Volumes() as sample:
-            return patch_feed(request, sample, recordings)
-        case Graphs() as sample:
-            return graph_feed(request, sample, recordings)
-    raise InvalidInputError(
-        "load(sample)", repr(request.sample), "Windows, Trials, Patches, Volumes, Graphs, SpikeBins"
-    )
 
 
 class Loader:
@@ -167,6 +51,12 @@ class Loader:
         Samples that are not in the grid, by reason.
     statistics : Statistics or None
         What batches are scaled with.
+    channel_vocabulary, subjects : tuple of str
+        What ``batch["channel"]`` and ``batch["subject"]`` index.
+    joined : dict of str to JoinedFacts
+        Rate, channels and units of joined nodes.
+    vocabulary : dict of str to tuple
+        What the codes of joined intervals index.
     """
 
     def __init__(
@@ -177,13 +67,21 @@ class Loader:
         transform: Callable[[Batch], Batch] | None = None,
         rank: int = 0,
         world_size: int = 1,
+        shuffle: str | None = None,
+        machine: Machine | None = None,
     ) -> None:
         self.split = request.split
         self.batch_size = request.batch_size
         self.seed, self.rank, self.world_size = seed, rank, world_size
+        self.shuffle = shuffle or ("pool" if self.split == "train" else None)
         self.transform = transform
-        recordings = Recordings(request.store, request.assignments, request.memory_mb)
-        self._feed = _feed(request, recordings)
+        recordings = Recordings(request.store, request.assignments)
+        self._feed, join = feed_of(request, recordings)
+        self.joined = {} if join is None else join.facts
+        self.vocabulary = {} if join is None else join.vocabulary
+        facts = self._feed.channel_facts
+        self.channel_vocabulary = () if facts is None else facts.vocabulary
+        self.subjects = () if facts is None else facts.subjects
         self.ids = recordings.ids
         self.left_out = dict(self._feed.left_out)
         self.channels = self._feed.channels
@@ -197,7 +95,12 @@ class Loader:
                 "one or more",
                 "make the sample shorter or the split larger",
             )
-        self.windows = len(self._order(0))
+        self._request, self._drawn, self._recordings = request, 0, recordings
+        self._classes = classes(self._feed, recordings, request.draw)
+        self._engine = Engine(
+            self._feed, recordings, machine or Machine(), self.batch_size, self.shuffle
+        )
+        self.windows = len(self._order(0).samples)
         self.epoch, self.position, self._fresh = 0, 0, True
         self._fingerprint = self._digest(request)
 
@@ -209,6 +112,21 @@ class Loader:
         """Iterate over one epoch, or over the rest of one after `load_state_dict`."""
         return self.batches()
 
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def tier(self) -> str:
+        """Where decoded data are: ``"memory"``, ``"pool"`` or ``"direct"``."""
+        return self._engine.tier_name
+
+    def close(self) -> None:
+        """End the threads and let go of memory and files; the loader may be used again."""
+        self._engine.close()
+
     def batches(self, part: int = 0, parts: int = 1) -> Iterator[Batch]:
         """Iterate over every ``parts``-th batch of one epoch, from batch ``part`` on."""
         if not self._fresh:
@@ -217,26 +135,43 @@ class Loader:
         return self._run(self.epoch, self.position, part, parts)
 
     def _run(self, epoch: int, start: int, part: int, parts: int) -> Iterator[Batch]:
-        sequence = self._order(epoch)
-        for number, first in enumerate(range(start, self.windows, self.batch_size)):
-            if number % parts == part:
-                at = sequence[first : first + self.batch_size]
-                batch = self._batch(at)
-                self.epoch, self.position = epoch, first + len(at)
+        self._redraw(epoch)
+        firsts = range(start, self.windows, self.batch_size)[part::parts]
+        cuts = [(first, min(first + self.batch_size, self.windows)) for first in firsts]
+        place = partial(Place, self.seed, epoch, self.rank)
+        with closing(self._engine.run(self._order(epoch), cuts, place)) as found:
+            for (_, stop), (samples, entries) in zip(cuts, found, strict=True):
+                batch = self._batch(samples, entries)
+                self.epoch, self.position = epoch, stop
                 yield batch
         self.go_to(epoch + 1)
 
-    def _order(self, epoch: int) -> Array:
-        shuffle = self.split == "train"
-        count = len(self._feed.picks)
-        return order(count, self.seed, epoch, shuffle, self.rank, self.world_size)
+    def _redraw(self, epoch: int) -> None:
+        """Let the samples be those of an epoch, where each has its own."""
+        if isinstance(self._request.draw, Random) and epoch != self._drawn:
+            request = replace(self._request, epoch=epoch, scale=self.statistics)
+            self._feed, _ = feed_of(request, self._recordings)
+            self._engine.redraw(self._feed)
+            self._drawn = epoch
 
-    def _batch(self, at: Array) -> Batch:
-        picks = self._feed.picks[at]
-        with dask.config.set(scheduler="synchronous"):  # dask's threads do not survive a fork
-            batch: Batch = dict(self._feed.fetch(picks))
-            if self._feed.target is not None:
-                batch |= self._feed.target(at)
+    def _order(self, epoch: int) -> Order:
+        chosen = np.arange(len(self._feed.picks))
+        if isinstance(draw := self._request.draw, Balanced):
+            chosen = draw_balanced(self._classes, draw.weights, draw.samples, self.seed, epoch)
+        return arrange(
+            chosen,
+            self._engine.blocks,
+            self._engine.capacity,
+            seed=self.seed,
+            epoch=epoch,
+            shuffle=self.shuffle is not None,
+            rank=self.rank,
+            world_size=self.world_size,
+        )
+
+    def _batch(self, samples: Array, entries: dict[str, Any]) -> Batch:
+        picks = self._feed.picks[samples]
+        batch: Batch = dict(entries)
         batch["recording"] = picks["recording"].astype("i8")
         if np.isfinite(picks["start_s"]).all():
             batch["start_s"] = picks["start_s"].astype("f8")
@@ -283,9 +218,14 @@ class Loader:
             request.split,
             request.sample,
             request.resample_hz,
+            request.joined,
+            request.channels,
+            request.draw,
             self.seed,
             self.rank,
             self.world_size,
+            self.shuffle,
+            self._engine.capacity,
         )
         return hashlib.sha256(repr(facts).encode() + self._feed.picks.tobytes()).hexdigest()
 
@@ -298,6 +238,20 @@ class Loader:
         from neurodata.loader.torch_view import Batches
 
         return Batches(self)
+
+    def samples(self) -> Samples:
+        """Return the grid of samples as a map-style `torch.utils.data.Dataset`.
+
+        Give it to ``DataLoader(view, batch_size=..., shuffle=True, collate_fn=view.collate)``.
+        """
+        from neurodata.loader.torch_view import Samples
+
+        return Samples(self.take, len(self._feed.picks))
+
+    def take(self, at: Array) -> Batch:
+        """Return the samples of these numbers in the grid as one batch."""
+        place = Place(self.seed, 0, self.rank, int(at[0]))
+        return self._batch(at, self._engine.take(at, place))
 
 
 def _units(feed: Feed) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import product
 from math import ceil, isclose
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -282,26 +282,19 @@ def plan_patches(boxes: Sequence[Box], sample: Patches | Volumes) -> Array:
     return _join(parts, PATCH)
 
 
-def order(
-    count: int, seed: int, epoch: int, shuffle: bool, rank: int = 0, world_size: int = 1
-) -> Array:
-    """Return the order of one rank's samples in an epoch: each of ``count`` exactly once.
+class Place(NamedTuple):
+    """Where a batch stands; the random numbers of its drawings are a function of this alone."""
 
-    Shuffled orders are trimmed to the same length on every rank (up to ``world_size - 1``
-    samples are left out, others in each epoch); orders in sequence never lose a sample.
+    seed: int
+    epoch: int
+    rank: int
+    position: int
 
-    Examples
-    --------
-    >>> order(5, seed=0, epoch=0, shuffle=False, rank=1, world_size=2).tolist()
-    [1, 3]
-    >>> sorted(order(5, seed=3, epoch=1, shuffle=True).tolist())
-    [0, 1, 2, 3, 4]
-    """
-    if not shuffle:
-        return np.arange(rank, count, world_size)
-    key = np.array([seed, epoch], "u8")
-    drawn = np.random.Generator(np.random.Philox(key=key)).permutation(count)
-    return drawn[: count // world_size * world_size][rank::world_size]
+    def generator(self) -> np.random.Generator:
+        """Return a stream that no other place has, nor the order of an epoch."""
+        key = np.array([self.seed, self.epoch], "u8")
+        counter = np.array([0, 0, self.rank, self.position + 1], "u8")
+        return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
 def cut(start_s: float, rate_hz: float, n: int, from_s: float | None, to_s: float | None) -> slice:

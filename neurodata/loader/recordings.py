@@ -3,27 +3,45 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import xarray as xr
 
 from neurodata.errors import InvalidInputError
 from neurodata.loader.plan import Array
+from neurodata.store.arrays import StoredArray, StoredNode, StoredVersion
 from neurodata.units import field_unit
 
 
 class Opener(Protocol):
     """What the loader asks of a store; a store pickles without open handles."""
 
-    def raw(self, recording: str) -> xr.DataTree:
-        """Return ``id@version`` in raw form, lazily."""
+    def arrays(self, recording: str) -> StoredVersion:
+        """Return ``id@version``, nothing of it read yet."""
+        ...
+
+    def fetch(self, ids: Iterable[str]) -> None:
+        """Get ready to open these, all at once."""
         ...
 
 
 Assignment = Mapping[str, Any]
+Key = tuple[int, str, str]
+"""An array: number of the recording, node, name."""
+
+Box = tuple[slice, ...]
+
+
+class Resident(Protocol):
+    """Decoded parts of arrays that are in memory already (see `neurodata.loader.pool`)."""
+
+    def find(self, key: Key, box: Box) -> Array | None:
+        """Return a box of an array, or None where it is not there."""
+        ...
 
 
 class Recordings:
@@ -34,9 +52,6 @@ class Recordings:
     store : Opener
     assignments : sequence of mappings
         With ``id`` and ``version``.
-    memory_mb : float
-        Arrays are kept decoded in memory, first come first kept, until this many MB are
-        full; the others are sliced at every read.
 
     Raises
     ------
@@ -44,9 +59,8 @@ class Recordings:
         When a split has one recording in two versions.
     """
 
-    def __init__(self, store: Opener, assignments: Sequence[Assignment], memory_mb: float) -> None:
+    def __init__(self, store: Opener, assignments: Sequence[Assignment]) -> None:
         self.store = store
-        self.memory_mb = memory_mb
         versions: dict[str, str] = {}
         for item in assignments:
             if versions.setdefault(item["id"], item["version"]) != item["version"]:
@@ -59,16 +73,16 @@ class Recordings:
         self.ids = tuple(versions)
         self.versions = tuple(versions.values())
         self._forget()
+        store.fetch([f"{name}@{version}" for name, version in versions.items()])
 
     def _forget(self) -> None:
         self._process = os.getpid()
-        self._trees: dict[int, xr.DataTree] = {}
-        self._variables: dict[tuple[int, str, str], xr.Variable] = {}
-        self._kept: dict[tuple[int, str, str], Array] = {}
-        self._free = self.memory_mb * 2**20
+        self._opened: dict[int, StoredVersion] = {}
+        self._small: dict[Key, Array] = {}
+        self._resident = threading.local()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave open trees and kept arrays behind: another process opens its own."""
+        """Leave open files and kept arrays behind: another process opens its own."""
         return {key: value for key, value in vars(self).items() if not key.startswith("_")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -79,39 +93,74 @@ class Recordings:
         if self._process != os.getpid():
             self._forget()
 
-    def tree(self, number: int) -> xr.DataTree:
-        """Return a recording in raw form, opened once in this process."""
+    def version(self, number: int) -> StoredVersion:
+        """Return a recording as it is stored, opened once in this process."""
         self._settle()
-        if number not in self._trees:
-            self._trees[number] = self.store.raw(f"{self.ids[number]}@{self.versions[number]}")
-        return self._trees[number]
+        if number not in self._opened:
+            self._opened[number] = self.store.arrays(f"{self.ids[number]}@{self.versions[number]}")
+        return self._opened[number]
 
-    def node(self, number: int, name: str) -> xr.Dataset:
-        """Return a node of a recording as a dataset in raw form."""
-        return self.tree(number)[name].to_dataset()
+    def nodes(self, number: int) -> Mapping[str, StoredNode]:
+        """Return the nodes of a recording by path, ``"."`` being the root."""
+        return self.version(number).nodes
 
-    def read(self, number: int, node: str, name: str, where: tuple[slice | int, ...] = ()) -> Array:
-        """Return a slice of a stored array, decoded, in its own dtype; do not write into it."""
+    def node(self, number: int, name: str) -> StoredNode:
+        """Return a node of a recording."""
+        return self.nodes(number)[name]
+
+    def array(self, key: Key) -> StoredArray:
+        """Return an array as it is stored."""
+        number, node, name = key
+        return self.node(number, node)[name]
+
+    def known_finite(self, key: Key) -> bool:
+        """Say whether the manifest states that every value of an array is finite."""
+        number, node, name = key
+        stated = self.version(number).manifest.get("finite") or {}
+        return bool(stated.get(f"{node}/{name}"))
+
+    def values(self, number: int, node: str, name: str) -> Array:
+        """Return a whole array, decoded once and kept; do not write into it."""
         self._settle()
         key = (number, node, name)
-        if key in self._kept:
-            return self._kept[key][where]
-        if key not in self._variables:
-            self._variables[key] = self.node(number, node).variables[name]
-        variable = self._variables[key]
-        if variable.nbytes > self._free:
-            return _decode(variable[where])
-        self._free -= variable.nbytes
-        self._kept[key] = _decode(variable)
-        return self._kept[key][where]
+        if key not in self._small:
+            self._small[key] = self.array(key).values
+        return self._small[key]
+
+    def read(self, number: int, node: str, name: str, box: Box) -> Array:
+        """Return a box of an array in its own dtype; do not write into it.
+
+        Axes that the box leaves out are whole. What is in memory already, as `using` says, is
+        not decoded again.
+        """
+        key = (number, node, name)
+        array = self.array(key)
+        if len(box) < len(array.shape):
+            box = (*box, *(slice(0, n) for n in array.shape[len(box) :]))
+        resident: Resident | None = getattr(self._resident, "now", None)
+        if resident is not None and (found := resident.find(key, box)) is not None:
+            return found
+        return array.read(box)
+
+    @contextmanager
+    def using(self, resident: Resident | None) -> Iterator[None]:
+        """Let this thread's reads look for their boxes in memory first."""
+        before = getattr(self._resident, "now", None)
+        self._resident.now = resident
+        try:
+            yield
+        finally:
+            self._resident.now = before
+
+    def close(self) -> None:
+        """Let go of open files and kept arrays."""
+        for version in self._opened.values():
+            version.files.close()
+        self._forget()
 
     def where(self, number: int, node: str = "") -> str:
         """Return recording and node, for messages."""
         return f"{self.ids[number]}: {node}" if node else self.ids[number]
-
-
-def _decode(variable: xr.Variable) -> Array:
-    return np.asarray(variable.values)
 
 
 def choose_node(
@@ -126,7 +175,7 @@ def choose_node(
     """
     found: dict[str, list[str]] = {}
     for number, identity in enumerate(recordings.ids):
-        for path, node in recordings.tree(number).subtree_with_keys:
+        for path, node in recordings.nodes(number).items():
             if node.attrs.get("representation") == representation:
                 found.setdefault(path, []).append(identity)
     if wanted is None and len(found) != 1:
@@ -203,8 +252,8 @@ def series_of(recordings: Recordings, number: int, node: str) -> Series:
     variable = "signal_adc" if "signal_adc" in data else "signal"
     n, width = (data.sizes[dim] for dim in ("time", "channel"))
     times = None
-    if "time" in data.coords:
-        times = np.asarray(data["time"].values, "f8")
+    if "time" in data:
+        times = np.asarray(recordings.values(number, node, "time"), "f8")
         steps = np.diff(times)
         if n < 2 or not (steps > 0).all():
             raise InvalidInputError(
@@ -216,7 +265,7 @@ def series_of(recordings: Recordings, number: int, node: str) -> Series:
         start_s, rate_hz = float(times[0]), 1 / float(np.median(steps))
     else:
         start_s, rate_hz = float(data.attrs["start_s"]), float(data.attrs["rate_hz"])
-    names = tuple(map(str, data["channel"].values)) if "channel" in data.coords else ()
+    names = tuple(map(str, data["channel"].values)) if "channel" in data else ()
     kinds = _per_channel(data, "type", width, "")
     symbols = _per_channel(data, "units", width, _common_unit(data, variable))
     in_field = [field_unit(kind, unit) for kind, unit in zip(kinds, symbols, strict=True)]
@@ -236,18 +285,18 @@ def series_of(recordings: Recordings, number: int, node: str) -> Series:
     )
 
 
-def _common_unit(data: xr.Dataset, variable: str) -> str:
+def _common_unit(data: StoredNode, variable: str) -> str:
     return str(data[variable].attrs.get("units") or data.attrs.get("units", ""))
 
 
-def _per_channel(data: xr.Dataset, name: str, width: int, default: str) -> tuple[str, ...]:
-    if name in data.variables and data[name].dims == ("channel",):
+def _per_channel(data: StoredNode, name: str, width: int, default: str) -> tuple[str, ...]:
+    if name in data and data[name].dims == ("channel",):
         return tuple(map(str, data[name].values))
     return (default,) * width
 
 
-def _stored(data: xr.Dataset, name: str, default: float) -> Array:
-    return np.asarray(data[name].values if name in data.variables else default, "f8")
+def _stored(data: StoredNode, name: str, default: float) -> Array:
+    return np.asarray(data[name].values if name in data else default, "f8")
 
 
 @dataclass(frozen=True)
@@ -292,14 +341,14 @@ def image_of(recordings: Recordings, number: int, node: str) -> Image:
     dims = tuple(map(str, data[variable].dims))
     sizes = dict(zip(dims, data[variable].shape, strict=True))
     width, n = sizes.get("channel", 1), sizes.get("time", 1)
-    names = tuple(map(str, data["channel"].values)) if "channel" in data.coords else ()
-    modality = str(recordings.tree(number).attrs.get("modality", ""))
+    names = tuple(map(str, data["channel"].values)) if "channel" in data else ()
+    modality = str(recordings.node(number, ".").attrs.get("modality", ""))
     symbols = _per_channel(data, "units", width, _common_unit(data, variable))
     in_field = [field_unit(modality, symbol) for symbol in symbols]
     factor = np.array([number_ for _, number_ in in_field], "f8")
     times = None
-    if "time" in data.coords:
-        times = np.asarray(data["time"].values, "f8")
+    if "time" in data:
+        times = np.asarray(recordings.values(number, node, "time"), "f8")
     elif {"start_s", "rate_hz"} <= set(data.attrs):
         times = data.attrs["start_s"] + np.arange(n) / data.attrs["rate_hz"]
     z, y, x = (sizes.get(axis, 1) for axis in AXES)

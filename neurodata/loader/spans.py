@@ -132,9 +132,10 @@ def before(times: Array, wanted: Array) -> Array:
 def _unusable(recordings: Recordings, number: int, node: str, series: Series, rows: slice) -> Array:
     """Say for each sample whether a channel that counts as observed is not finite there."""
     bad = np.zeros(rows.stop - rows.start, bool)
-    stored = recordings.node(number, node)[series.variable].dtype
+    key = (number, node, series.variable)
+    stored = recordings.array(key).dtype.kind != "f" or recordings.known_finite(key)
     finite = np.isfinite(series.scale).all() and np.isfinite(series.offset).all()
-    if stored.kind != "f" and finite and not series.observed:
+    if stored and finite and not series.observed:
         return bad
     for part, values, valid in slabs(recordings, number, node, series, rows):
         with np.errstate(over="ignore"):

@@ -1,41 +1,34 @@
-"""The feed of patches, volumes and graphs: everything that is not cut from a time axis."""
+"""The feed of patches and volumes."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from neurodata.errors import InvalidInputError
+from neurodata.loader.draw import Random, random_patches
 from neurodata.loader.feed import (
     Feed,
+    Function,
     Request,
     plain_target,
-    refuse_scale,
+    reads_of,
     scaling_of,
     statistics_of,
-    unknown_target,
 )
-from neurodata.loader.fetch import (
-    columns_of,
-    fetch_graphs,
-    fetch_patches,
-    in_columns,
-    patch,
-    voxels,
-)
+from neurodata.loader.fetch import Fetcher, Stream, columns_of, fetched, in_columns
+from neurodata.loader.patches import PatchFetcher, patch, voxel_stream, voxels
 from neurodata.loader.plan import Array, plan_patches
 from neurodata.loader.recordings import AXES, Image, Recordings, choose_node, image_of
-from neurodata.loader.samples import Graphs, Patches, Volumes
+from neurodata.loader.samples import Patches, Volumes
 from neurodata.loader.spans import NOT_FINITE, boxes_of
 from neurodata.loader.statistics import By, image_parts
 from neurodata.loader.target import Node, resolve
 from neurodata.splits import Assignment
-
-Function = Callable[[Array], dict[str, Any]]
 
 
 def patch_feed(request: Request, sample: Patches | Volumes, recordings: Recordings) -> Feed:
@@ -57,16 +50,26 @@ def patch_feed(request: Request, sample: Patches | Volumes, recordings: Recordin
             "one shape",
             "give batch_size=1, or Patches(shape_zyx)",
         )
+    if isinstance(request.draw, Random) and isinstance(sample, Patches):
+        accept = partial(_finite, recordings, node, images)
+        place = (request.draw.samples or len(picks), request.seed, request.epoch)
+        boxes = boxes_of(recordings, images, request.assignments)
+        picks = random_patches(boxes, sample.shape_zyx, *place, accept=accept)
     finite = _finite(recordings, node, images, picks)
     picks = picks[finite]
     statistics = statistics_of(request, partial(_parts, node), node)
     scaling = scaling_of(statistics, recordings, images)
     names = [image.channels for image in images]
     columns = columns_of(names)
+    stride = sample.stride_zyx or sample.shape_zyx if isinstance(sample, Patches) else (1, 1, 1)
+    fetcher = PatchFetcher(recordings, node, images, columns, scaling, stride)
+    target = _target(request, recordings, images, picks, stride)
     return Feed(
         picks=picks,
-        fetch=partial(fetch_patches, recordings, node, images, columns, scaling),
-        target=_target(request, recordings, images, picks),
+        fetcher=fetcher,
+        extra=() if target is None else (target[0],),
+        target=None if target is None else target[0],
+        reads=reads_of(fetcher, picks) + (() if target is None else target[1]),
         left_out=+Counter({NOT_FINITE: int((~finite).sum())}),
         channels=in_columns(columns, names),
         channel_units=in_columns(columns, [image.units for image in images]),
@@ -82,7 +85,8 @@ def _finite(recordings: Recordings, node: str, images: Sequence[Image], picks: A
     """Say which patches are finite throughout; integers always are."""
     finite = np.ones(len(picks), bool)
     for number, image in enumerate(images):
-        if recordings.node(number, node)[image.variable].dtype.kind == "f":
+        array = recordings.array((number, node, image.variable))
+        if array.dtype.kind == "f" and not recordings.known_finite((number, node, image.variable)):
             for at in np.flatnonzero(picks["recording"] == number):
                 with np.errstate(over="ignore"):
                     values = patch(recordings, node, image, picks[at]).astype("f4")
@@ -96,22 +100,29 @@ def _parts(node: str, recordings: Recordings, assignments: Sequence[Assignment],
 
 
 def _target(
-    request: Request, recordings: Recordings, images: Sequence[Image], picks: Array
-) -> Function | None:
+    request: Request,
+    recordings: Recordings,
+    images: Sequence[Image],
+    picks: Array,
+    stride_zyx: tuple[int, int, int],
+) -> tuple[Function, tuple[tuple[Stream, Array], ...]] | None:
+    """Return the target function of indices into the picks, and what it reads."""
     target = resolve(request.target, recordings)
     if target is None:
         return None
     if not isinstance(target, Node):
-        return plain_target(request, recordings, target, picks)
+        return plain_target(request, recordings, target, picks), ()
     kinds = {
         recordings.node(number, target.name).attrs.get("representation")
         for number in range(len(recordings.ids))
-        if target.name in recordings.tree(number).children
+        if target.name in recordings.nodes(number)
     }
     if kinds == {"instances"}:
         choose_node(recordings, "instances", target.name, "target")
         dims = _label_dims(recordings, target.name, images)
-        return partial(_labels, recordings, target.name, dims, picks)
+        sizes = partial(_label_shape, recordings, target.name)
+        stream = voxel_stream(target.name, [("label", d) for d in dims], sizes, stride_zyx)
+        return partial(_labels, recordings, target.name, dims, picks), ((stream, picks),)
     choose_node(recordings, "volume", target.name, "target")
     pairs = _images(recordings, target.name)
     for number, (one, other) in enumerate(zip(images, pairs, strict=True)):
@@ -120,8 +131,12 @@ def _target(
         if one.n != other.n and other.n != 1:
             raise InvalidInputError(where, f"{other.n} time points", f"{one.n}, as the image, or 1")
     columns = columns_of([pair.channels for pair in pairs])
-    fetch = partial(fetch_patches, recordings, target.name, pairs, columns, None)
-    return partial(_paired, fetch, picks)
+    fetcher = PatchFetcher(recordings, target.name, pairs, columns, None, stride_zyx)
+    return partial(_paired, fetcher, picks), reads_of(fetcher, picks)
+
+
+def _label_shape(recordings: Recordings, node: str, number: int) -> tuple[int, ...]:
+    return recordings.array((number, node, "label")).shape
 
 
 def _label_dims(
@@ -131,9 +146,10 @@ def _label_dims(
     every = []
     for number, image in enumerate(images):
         label = recordings.node(number, node)["label"]
-        z, y, x = (label.sizes.get(axis, 1) for axis in AXES)
+        sizes = dict(zip(label.dims, label.shape, strict=True))
+        z, y, x = (sizes.get(axis, 1) for axis in AXES)
         _require_shape(recordings.where(number, node), (z, y, x), image.shape_zyx)
-        every.append(tuple(map(str, label.dims)))
+        every.append(label.dims)
     return every
 
 
@@ -158,39 +174,7 @@ def _labels(
     return {"target": target}
 
 
-def _paired(fetch: Function, picks: Array, at: Array) -> dict[str, Any]:
+def _paired(fetcher: Fetcher, picks: Array, at: Array) -> dict[str, Any]:
     """Return ``target (batch, channel, z, y, x)`` and ``target_mask`` of another volume."""
-    found = fetch(picks[at])
+    found = fetched(fetcher, picks[at])
     return {"target": found["image"], "target_mask": found["mask"]}
-
-
-def graph_feed(request: Request, sample: Graphs, recordings: Recordings) -> Feed:
-    """Return the feed of graphs, one per recording.
-
-    Raises
-    ------
-    InvalidInputError
-        When the split cuts recordings.
-    """
-    refuse_scale(request)
-    node = choose_node(recordings, "graph", sample.node)
-    cut = [a["id"] for a in request.assignments if "start_s" in a or "box_zyx" in a]
-    if cut:
-        raise InvalidInputError(
-            f"split: {cut[0]}", "a part of a graph", "whole recordings", "split by recording"
-        )
-    picks = np.zeros(len(recordings.ids), [("recording", "i4"), ("start_s", "f8")])
-    picks["recording"], picks["start_s"] = np.arange(len(picks)), np.nan
-    target = resolve(request.target, recordings)
-    if isinstance(target, Node):
-        raise unknown_target(request, target)
-    function = None if target is None else plain_target(request, recordings, target, picks)
-    units = str(recordings.node(0, node).attrs.get("weight_units", ""))
-    return Feed(
-        picks=picks,
-        fetch=partial(fetch_graphs, recordings, node),
-        target=function,
-        left_out=Counter(),
-        channels=(("weight",),) * len(picks),
-        channel_units=((units,),) * len(picks),
-    )

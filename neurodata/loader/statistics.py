@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from neurodata.errors import InvalidInputError, LeakageError
-from neurodata.loader.fetch import patch
+from neurodata.loader.patches import patch
 from neurodata.loader.plan import Array, Box
 from neurodata.loader.recordings import Assignment, Image, Recordings, Series
 from neurodata.loader.spans import SLAB_ITEMS, rows_of, slabs

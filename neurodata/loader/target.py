@@ -110,24 +110,23 @@ def resolve(target: Target, recordings: Recordings) -> Target:
 
 def facts_of(recordings: Recordings, number: int) -> dict[str, Any]:
     """Return root attributes and the columns of one-row tables of a recording."""
-    tree = recordings.tree(number)
-    facts = {str(name): value for name, value in tree.attrs.items()}
-    for _, node in tree.subtree_with_keys:
+    facts = {str(name): value for name, value in recordings.node(number, ".").attrs.items()}
+    for path, node in recordings.nodes(number).items():
         if node.attrs.get("representation") == "table" and node.sizes.get("row") == 1:
-            for name, variable in node.variables.items():
-                if variable.dims == ("row",):
-                    facts.setdefault(str(name), variable.values[0])
+            for name, array in node.arrays.items():
+                if array.dims == ("row",):
+                    facts.setdefault(name, recordings.values(number, path, name)[0])
     return facts
 
 
 def interval_columns(recordings: Recordings, number: int) -> set[str]:
     """Return the names of all columns of a recording's intervals nodes."""
     return {
-        str(name)
-        for _, node in recordings.tree(number).subtree_with_keys
+        name
+        for node in recordings.nodes(number).values()
         if node.attrs.get("representation") == "intervals"
-        for name, variable in node.variables.items()
-        if variable.dims == ("interval",)
+        for name, array in node.arrays.items()
+        if array.dims == ("interval",)
     }
 
 
@@ -158,13 +157,13 @@ def column(recordings: Recordings, number: int, node: str, name: str) -> Array:
     InvalidInputError
         When the node has no such column.
     """
-    data = recordings.node(number, node)
-    known = [str(key) for key, variable in data.variables.items() if variable.dims == ("interval",)]
+    arrays = recordings.node(number, node).arrays
+    known = [key for key, array in arrays.items() if array.dims == ("interval",)]
     if name not in known:
         raise InvalidInputError(
             recordings.where(number, node), f"no column {name!r}", f"one of {', '.join(known)}"
         )
-    values = np.asarray(data[name].values)
+    values = recordings.values(number, node, name)
     return values.astype(str) if values.dtype.kind in "OUT" else values
 
 
@@ -195,7 +194,7 @@ def covering(
     for number in range(len(recordings.ids)):
         values = column(recordings, number, node, name)
         start_s, duration_s = (
-            np.asarray(recordings.read(number, node, key), "f8")
+            np.asarray(recordings.values(number, node, key), "f8")
             for key in ("start_s", "duration_s")
         )
         own = np.flatnonzero(picks["recording"] == number)

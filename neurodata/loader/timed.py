@@ -1,26 +1,29 @@
-"""The feed of windows, trials and spike counts: everything that is cut from a time axis."""
+"""The feed of windows and trials of a timeseries."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from math import floor
 from typing import Any
 
 import numpy as np
 
 from neurodata.errors import InvalidInputError
-from neurodata.loader.feed import Feed, Request, refuse_scale, scaling_of, statistics_of
-from neurodata.loader.fetch import columns_of, fetch_spikes, fetch_windows, in_columns
-from neurodata.loader.grid import Grid
-from neurodata.loader.plan import Array, Span, plan_trials, plan_windows, samples_in
-from neurodata.loader.recordings import Recordings, Series, choose_node, series_of
-from neurodata.loader.samples import SpikeBins, Trials, Windows
+from neurodata.loader.channel_facts import ChannelFacts, channel_facts, columns_as
+from neurodata.loader.draw import Random, random_windows
+from neurodata.loader.feed import Feed, Function, Request, reads_of, scaling_of, statistics_of
+from neurodata.loader.fetch import in_columns
+from neurodata.loader.grid import Grid, Wanted
+from neurodata.loader.joined import joined_of
+from neurodata.loader.plan import Array, plan_trials, plan_windows, samples_in
+from neurodata.loader.recordings import Recordings, choose_node, series_of
+from neurodata.loader.samples import Trials, Windows
 from neurodata.loader.spans import require_one_rate, spans_of
 from neurodata.loader.statistics import By, series_parts
-from neurodata.loader.target import NextWindow, column, resolve
+from neurodata.loader.target import NextWindow, Target, column, resolve
+from neurodata.loader.windows import WindowFetcher
 from neurodata.splits import Assignment
 
 
@@ -33,12 +36,26 @@ def window_feed(request: Request, sample: Windows | Trials, recordings: Recordin
     statistics = statistics_of(request, partial(_parts, node), node)
     scaling = scaling_of(statistics, recordings, series)
     names = [item.channels for item in series]
-    columns = columns_of(names)
-    fetch = partial(fetch_windows, recordings, node, series, columns, spans, scaling)
-    feed = _feed(request, sample, recordings, spans, fetch, series)
+    columns = columns_as(names, request.channels)
+    facts = channel_facts(recordings, node, columns)
+    fetcher = WindowFetcher(
+        recordings, node, series, columns, spans, scaling, count=1, layout=request.layout
+    )
+    feed = _feed(request, sample, recordings, fetcher)
     units = in_columns(columns, [item.units for item in series])
     channels = in_columns(columns, names)
-    return replace(feed, statistics=statistics, channels=channels, channel_units=units)
+    return replace(
+        feed,
+        statistics=statistics,
+        channels=channels,
+        channel_units=units,
+        channel_facts=facts,
+        extra=(*feed.extra, partial(_facts, facts, feed.picks)),
+    )
+
+
+def _facts(facts: ChannelFacts, picks: Array, at: Array) -> dict[str, Any]:
+    return dict(facts(picks[at]))
 
 
 def _parts(node: str, recordings: Recordings, assignments: Sequence[Assignment], by: By) -> Any:
@@ -46,77 +63,118 @@ def _parts(node: str, recordings: Recordings, assignments: Sequence[Assignment],
     return series_parts(recordings, node, series, assignments, by)
 
 
-def spike_feed(request: Request, sample: SpikeBins, recordings: Recordings) -> Feed:
-    """Return the feed of windows of spike counts."""
-    if request.resample_hz is not None:
-        raise InvalidInputError("resample_hz", "a rate for spikes", "None", "choose bin_s instead")
-    refuse_scale(request)
-    node = choose_node(recordings, "spikes", sample.node)
-    spans = [_spike_span(recordings, node, sample, item) for item in request.assignments]
-    names = [
-        [str(name) for name in recordings.read(number, node, "unit_id")]
-        for number in range(len(recordings.ids))
-    ]
-    units = [len(own) for own in names]
-    fetch = partial(fetch_spikes, recordings, node, units, spans)
-    feed = _feed(request, sample, recordings, spans, fetch, None)
-    columns = [slice(0, width) for width in units]
-    counts = in_columns(columns, [["count"] * width for width in units])
-    return replace(feed, channels=in_columns(columns, names), channel_units=counts)
+@dataclass(frozen=True)
+class Cut:
+    """How windows are cut, before it is known which.
 
-
-def _spike_span(recordings: Recordings, node: str, sample: SpikeBins, item: Assignment) -> Span:
-    """Return the observed span of a recording's spikes, cut by an assignment.
-
-    Where the source states no span, what is sure to have been observed is from the first
-    spike to the last.
+    Parameters
+    ----------
+    fetcher : WindowFetcher
+        Of windows of the length that is wanted.
+    rate_hz : float
+    target : Target
+        Resolved.
+    beyond : int
+        Samples after a window that its target needs.
+    intervals : str, optional
+        The intervals node of trials.
     """
-    number = recordings.ids.index(item["id"])
-    attrs = recordings.node(number, node).attrs
-    times = recordings.read(number, node, "time_s")
-    first, last = (float(times.min()), float(times.max())) if len(times) else (0.0, 0.0)
-    start_s = max(float(attrs.get("start_s", first)), item.get("start_s", -np.inf))
-    stop_s = min(float(attrs.get("stop_s", last)), item.get("stop_s", np.inf))
-    count = max(0, floor((stop_s - start_s) / sample.bin_s + 1e-6))
-    return Span(number, start_s, 1 / sample.bin_s, count)
+
+    request: Request
+    fetcher: WindowFetcher
+    rate_hz: float
+    target: Target
+    beyond: int
+    intervals: str | None = None
+
+    @property
+    def length_s(self) -> float:
+        """Length of a window in seconds."""
+        return self.fetcher.count / self.rate_hz
+
+    def wanted(self, picks: Array) -> Wanted | None:
+        """Return the target of some windows, if there is to be one."""
+        if self.target is None:
+            return None
+        fetcher = self.fetcher
+        grid = Grid(
+            self.request,
+            fetcher.recordings,
+            picks,
+            fetcher.count,
+            self.rate_hz,
+            fetcher.series,
+            self.intervals,
+        )
+        return grid.target(self.target, replace(fetcher, count=self.beyond))
+
+    def feed(self, picks: Array, left_out: Counter[str]) -> Feed:
+        """Return the feed of those windows that have a target."""
+        reads, wanted = reads_of(self.fetcher, picks), self.wanted(picks)
+        if wanted is not None:
+            at = np.flatnonzero(wanted.keep)
+            picks, left_out = picks[at], left_out + wanted.without
+            reads = tuple((stream, own[at]) for stream, own in (*reads, *wanted.reads))
+        function = None if wanted is None else partial(_kept, wanted.function, at)
+        return Feed(
+            picks=picks,
+            fetcher=self.fetcher,
+            left_out=left_out,
+            extra=() if function is None else (function,),
+            reads=reads,
+            rate_hz=self.rate_hz,
+            target=function,
+            length_s=self.length_s,
+            intervals=self.intervals,
+        )
+
+    def accepts(self, picks: Array) -> Array:
+        """Say which windows have a target and all the nodes that are joined to them."""
+        wanted = self.wanted(picks)
+        keep = np.ones(len(picks), bool) if wanted is None else wanted.keep
+        if self.request.joined:
+            recordings, request = self.fetcher.recordings, self.request
+            join = joined_of(
+                recordings,
+                request.assignments,
+                picks,
+                self.fetcher.count,
+                self.rate_hz,
+                request.joined,
+                request.layout,
+            )
+            keep = keep & join.keep
+        return keep
 
 
 def _feed(
-    request: Request,
-    sample: Windows | Trials | SpikeBins,
-    recordings: Recordings,
-    spans: Sequence[Span],
-    fetch: Callable[..., dict[str, Any]],
-    series: Sequence[Series] | None,
+    request: Request, sample: Windows | Trials, recordings: Recordings, fetcher: WindowFetcher
 ) -> Feed:
     """Plan the windows, leave out those without target, and bind the functions."""
+    spans = fetcher.spans
     rate_hz = float(request.resample_hz or spans[0].out_hz)
     count = samples_in(sample.length_s, rate_hz, "length")
     target = resolve(request.target, recordings)
     beyond = 0
     if isinstance(target, NextWindow):
         beyond = samples_in(target.horizon_s, rate_hz, "horizon_s")
-    intervals, onsets = None, None
+    cut = Cut(request, replace(fetcher, count=count), rate_hz, target, beyond)
     if isinstance(sample, Trials):
         intervals = choose_node(recordings, "intervals", sample.intervals, "Trials.intervals")
         onsets, left_out = _onsets(recordings, intervals, sample, request.assignments)
         picks, crossing = plan_trials(spans, onsets, sample.tmin_s, count, beyond)
-        left_out += crossing
-    else:
-        stride = samples_in(sample.stride_s or sample.length_s, rate_hz, "stride_s")
-        picks, left_out = plan_windows(spans, count, stride, beyond)
-    bound = partial(fetch, count, request.layout)
-    if target is None:
-        return Feed(picks, bound, None, left_out, rate_hz=rate_hz)
-    grid = Grid(request, recordings, picks, count, rate_hz, series, intervals)
-    following = partial(fetch, beyond, request.layout)
-    function, keep, without = grid.target(target, following)
-    at = np.flatnonzero(keep)
-    kept = partial(_kept, function, at)
-    return Feed(picks[at], bound, kept, left_out + without, rate_hz=rate_hz)
+        return replace(cut, intervals=intervals).feed(picks, left_out + crossing)
+    stride = samples_in(sample.stride_s or sample.length_s, rate_hz, "stride_s")
+    picks, left_out = plan_windows(spans, count, stride, beyond)
+    if isinstance(draw := request.draw, Random):
+        number = draw.samples or len(picks)
+        place = (number, request.seed, request.epoch, beyond)
+        picks = random_windows(spans, count, *place, accept=cut.accepts)
+        return cut.feed(picks, Counter())
+    return replace(cut, fetcher=replace(cut.fetcher, stride=stride)).feed(picks, left_out)
 
 
-def _kept(function: Callable[[Array], dict[str, Any]], kept: Array, at: Array) -> dict[str, Any]:
+def _kept(function: Function, kept: Array, at: Array) -> dict[str, Any]:
     """Call a target function over the whole grid with indices into what was kept of it."""
     return function(kept[at])
 
@@ -136,7 +194,7 @@ def _onsets(
     for item in assignments:
         number = recordings.ids.index(item["id"])
         labels = column(recordings, number, node, "label")
-        start_s = np.asarray(recordings.read(number, node, "start_s"), "f8")
+        start_s = np.asarray(recordings.values(number, node, "start_s"), "f8")
         seen.update(map(str, labels))
         wanted = np.ones(len(labels), bool) if sample.label is None else labels == sample.label
         left_out["interval without onset"] += int((wanted & ~np.isfinite(start_s)).sum())

@@ -17,7 +17,10 @@ import xarray as xr
 
 from neurodata.errors import IntegrityError, StoreError
 from neurodata.store import catalog, files, integrity
+from neurodata.store.arrays import StoredVersion
 from neurodata.store.digest import content_digest
+from neurodata.store.files_of import LocalFiles
+from neurodata.store.layout import check_preset
 from neurodata.store.manifest import NAME, TREE, build, check_part, encode, recipe, version_of
 from neurodata.store.tree import digest_tree, refuse_unfit, write_tree
 
@@ -38,7 +41,12 @@ class Published:
 
 
 def publish(
-    root: Path, tree: xr.DataTree, dataset: str, recording: str, provenance: Mapping[str, Any]
+    root: Path,
+    tree: xr.DataTree,
+    dataset: str,
+    recording: str,
+    provenance: Mapping[str, Any],
+    layout: str = "default",
 ) -> Published:
     """Write a recording as a new version, unless its content is there already.
 
@@ -48,6 +56,9 @@ def publish(
         A recording in raw form that passed its schema.
     provenance : mapping
         ``inputs`` (size, sha256), ``reader``, ``options``, ``declarations``, ``steps``.
+    layout : str
+        ``default``; ``small`` for fewer bytes; ``random`` for reads of single small parts. It is
+        no part of the content: a recording that is there keeps the layout that it has.
 
     Raises
     ------
@@ -59,26 +70,44 @@ def publish(
     """
     check_part(dataset, "data set")
     check_part(recording, "recording")
+    preset = check_preset(layout)
     tree = tree.copy()
     refuse_unfit(tree)
     tree.attrs.update(id=f"{dataset}/{recording}", dataset=dataset)
-    with _staged(root) as folder:
-        arrays = write_tree(tree, folder / TREE)
-        if (written := digest_tree(folder / TREE)) != arrays:
-            wrong = sorted(k for k in arrays if arrays[k] != written.get(k))
-            raise IntegrityError(
-                f"{dataset}/{recording}", f"other bytes than written in {wrong}", "the same",
-                "check the disk, then ingest it again",
-            )  # fmt: skip
-        identity = {"dataset": dataset, "recording": recording}
-        content = content_digest(tree, arrays)
-        manifest = build(tree, folder, {**identity, "content": content}, provenance)
-        manifest["arrays"] = arrays
+    with _staged(root) as folder, files.Syncing() as syncing:
+        written = write_tree(tree, folder / TREE, preset, syncing.add)
+        facts = {
+            "dataset": dataset,
+            "recording": recording,
+            "content": content_digest(tree, written.digests),
+            "arrays": written.digests,
+            "layout": written.layout,
+            "finite": written.finite,
+        }
+        manifest = build(tree, folder, facts, provenance, written.files)
         data = encode(manifest)
+        syncing.add(folder / TREE)
+        _compare(folder, manifest)
+        syncing.finish()
         files.write(folder / NAME, data)
-        files.sync_tree(folder)
+        files.sync(folder / NAME)
+        files.sync(folder)
         with files.locked(root / STAGING / LOCK):
             return _commit(root, folder, manifest, version_of(data))
+
+
+def _compare(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Decode a staged version from the disk and compare it with what was given."""
+    arrays, sizes = manifest["arrays"], {e["path"]: e["size"] for e in manifest["files"]}
+    name = f"{manifest['dataset']}/{manifest['recording']}"
+    with contextlib.closing(LocalFiles(folder, sizes)) as source:
+        found = digest_tree(StoredVersion(name, "", manifest, source))
+    if found != arrays:
+        wrong = sorted(k for k in {*arrays, *found} if arrays.get(k) != found.get(k))
+        raise IntegrityError(
+            name, f"other bytes than written in {wrong}", "the same",
+            "check the disk, then ingest it again",
+        )  # fmt: skip
 
 
 def _commit(root: Path, folder: Path, manifest: Mapping[str, Any], version: str) -> Published:

@@ -6,18 +6,33 @@ import contextlib
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
 
 from neurodata.errors import IntegrityError
 
 BLOCK_BYTES = 2**20
+Bytes = bytes | npt.NDArray[Any]
 
 
 def write(path: Path, data: bytes) -> None:
     """Write a new file; it is not yet synced."""
     with path.open("xb") as stream:
         stream.write(data)
+
+
+def write_parts(path: Path, parts: Iterable[Bytes]) -> tuple[int, str]:
+    """Write a new file part by part and return its size in bytes and its sha256."""
+    size, digest = 0, hashlib.sha256()
+    with path.open("xb") as stream:
+        for part in parts:
+            size += stream.write(memoryview(part))  # type: ignore[arg-type]
+            digest.update(memoryview(part))  # type: ignore[arg-type]
+    return size, digest.hexdigest()
 
 
 def sync(path: Path) -> None:
@@ -35,6 +50,29 @@ def sync_tree(folder: Path) -> None:
         for name in names:
             sync(Path(parent, name))
         sync(Path(parent))
+
+
+class Syncing:
+    """Forces files to the disk in a thread of its own, in the order in which they are given."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, "neurodata-sync")
+        self._given: list[Future[None]] = []
+
+    def __enter__(self) -> Syncing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def add(self, path: Path) -> None:
+        """Sync a file, or a folder with all that is below it, later."""
+        self._given.append(self._pool.submit(sync_tree if path.is_dir() else sync, path))
+
+    def finish(self) -> None:
+        """Wait for all, and raise what the disk said: it says so only once."""
+        for given in self._given:
+            given.result()
 
 
 def rename(source: Path, target: Path) -> None:
@@ -80,7 +118,10 @@ def locked(path: Path) -> Iterator[None]:
         with path.open("a") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             if _is_open_at(stream.fileno(), path):
-                yield
+                try:
+                    yield
+                finally:  # a process forked meanwhile has the lock too, and keeps it otherwise
+                    fcntl.flock(stream, fcntl.LOCK_UN)
                 return
 
 

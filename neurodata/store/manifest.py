@@ -61,11 +61,23 @@ def recipe(provenance: Mapping[str, Any]) -> str:
 
 
 def build(
-    tree: xr.DataTree, folder: Path, identity: Mapping[str, str], provenance: Mapping[str, Any]
+    tree: xr.DataTree,
+    folder: Path,
+    identity: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    known: Mapping[Path, tuple[int, str]],
 ) -> dict[str, Any]:
-    """Return the manifest of a staged version; ``identity`` has dataset, recording, content."""
+    """Return the manifest of a staged version.
+
+    Parameters
+    ----------
+    identity : mapping
+        ``dataset``, ``recording``, ``content``, ``arrays``, ``layout``, ``finite``.
+    known : mapping
+        Size and sha256 of files, by path, as they were written; the others are read.
+    """
     entries = [
-        {"path": path, "size": size, "sha256": files.sha256(folder / path)}
+        {"path": path, "size": size, "sha256": _sha256(folder / path, size, known)}
         for path, size in sorted(files.listing(folder).items())
     ]
     nodes = {path: node for path, node in tree.subtree_with_keys if path != "."}
@@ -80,6 +92,18 @@ def build(
         "attrs": plain(tree.attrs),
         "summary": {path: summary(node.to_dataset()) for path, node in nodes.items()},
     }
+
+
+def _sha256(path: Path, size: int, known: Mapping[Path, tuple[int, str]]) -> str:
+    """Return a file's digest, unless its size is another one than was written."""
+    if path not in known:
+        return files.sha256(path)
+    written, digest = known[path]
+    if written != size:
+        raise IntegrityError(
+            str(path), f"{size} bytes", f"the {written} written", "ingest it again"
+        )
+    return digest
 
 
 def summary(node: xr.Dataset) -> dict[str, Any]:

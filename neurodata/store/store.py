@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,9 @@ from neurodata.errors import (
 )
 from neurodata.physical import physical
 from neurodata.store import catalog, files, integrity
+from neurodata.store.arrays import StoredVersion
 from neurodata.store.commit import LOCK, STAGING, Published, publish, sweep, versions
+from neurodata.store.files_of import LocalFiles
 from neurodata.store.manifest import NAME, TREE, read, recipe
 from neurodata.store.tree import open_tree
 
@@ -27,17 +30,35 @@ if TYPE_CHECKING:
     import pandas as pd
 
 JOURNALS = ("-journal", "-wal", "-shm")
+ADDRESS = re.compile(r"^(https?|s3|hf):/(?=[^/])")  # what a Path makes of an address
 
 
-def open_store(path: str | os.PathLike[str], *, create: bool = False) -> Store:
-    """Open a store.
+def open_store(
+    path: str | os.PathLike[str],
+    *,
+    create: bool = False,
+    cache: str | os.PathLike[str] | None = None,
+    cache_mb: float | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Store:
+    """Open a store: a folder, or read-only an address of https, s3 or hf.
+
+    Parameters
+    ----------
+    path : path or str
+        A folder, ``https://host/path``, ``s3://bucket/path`` or
+        ``hf://datasets/owner/name/path``.
+    create : bool
+        Make a new store where there is none.
+    cache, cache_mb, options : optional
+        For an address: see `remote.open_remote`.
 
     Raises
     ------
     NotFoundError
         When there is none and ``create`` is false.
     StoreError
-        When there are recordings but no catalogue.
+        When there are recordings but no catalogue, or a server does not answer.
 
     Examples
     --------
@@ -45,6 +66,16 @@ def open_store(path: str | os.PathLike[str], *, create: bool = False) -> Store:
     >>> open_store(tempfile.mkdtemp(), create=True).ids()
     []
     """
+    address = os.fspath(path)
+    if isinstance(path, os.PathLike):
+        address = ADDRESS.sub(r"\1://", address)
+    if "://" in address:
+        from neurodata.store.remote import open_remote
+
+        if create:
+            raise InvalidInputError("store", "create with an address", "a folder")
+        more = {} if cache_mb is None else {"cache_mb": cache_mb}
+        return open_remote(address, cache=cache, options=options, **more)
     root = Path(path).absolute()
     if create:
         (root / STAGING).mkdir(parents=True, exist_ok=True)
@@ -147,6 +178,23 @@ class Store:
             self._checked[folder] = integrity.check(folder)
         return self._checked[folder]
 
+    def fetch(self, ids: Iterable[str]) -> None:
+        """Get ready to open these recordings; what is near at hand needs nothing."""
+
+    def arrays(self, id: str) -> StoredVersion:
+        """Return the arrays of a version, each checked as it is read: the loader's way in.
+
+        Raises
+        ------
+        IntegrityError
+            When the manifest is not the one that gave the version its name.
+        """
+        folder = self.folder(id)
+        manifest = self._checked.get(folder) or read(folder)
+        sizes = {entry["path"]: entry["size"] for entry in manifest["files"]}
+        name = f"{manifest['dataset']}/{manifest['recording']}"
+        return StoredVersion(name, folder.name, manifest, LocalFiles(folder, sizes))
+
     def raw(self, id: str) -> xr.DataTree:
         """Return a recording as it is stored: native integers with scale and offset."""
         return open_tree(self.zarr(id))
@@ -194,9 +242,10 @@ class Store:
         dataset: str,
         recording: str,
         provenance: Mapping[str, Any] | None = None,
+        layout: str = "default",
     ) -> Published:
         """Write a recording that passed its schema as a new version (see `commit.publish`)."""
-        return publish(self.path, tree, dataset, recording, provenance or {})
+        return publish(self.path, tree, dataset, recording, provenance or {}, layout)
 
     def known(self, dataset: str, recording: str, provenance: Mapping[str, Any]) -> str | None:
         """Return the id and version that this recipe made, if the recording's id means it now.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +14,18 @@ import xarray as xr
 import zarr
 from zarr.storage import LocalStore
 
-from neurodata.errors import IntegrityError, StoreError
+from neurodata.errors import StoreError
+from neurodata.store.arrays import StoredArray, StoredVersion
 from neurodata.store.digest import ArrayDigest, canonical, is_text, plain
-from neurodata.store.layout import blocks, choose, codecs, tile
+from neurodata.store.layout import Codec, Layout, Preset, choose, codecs, pick_codec, steps
 from neurodata.store.ngff import OME, multiscales
+from neurodata.store.shards import Array, Box, Rooms, Target, ahead, sample
+from neurodata.store.shards import Written as Part
+from neurodata.store.spool import Scratch, Source
 
 COORDINATES = "coordinates"
 KINDS = "biufcUOT"
+TEXT_BYTES = 16
 RESERVED = {"coordinates", "dtype", "_FillValue"}  # xarray takes them for its own
 LAZY = ("signal", "signal_adc", "image", "image_adc")
 
@@ -51,19 +59,149 @@ def _unfit(path: str, name: Hashable, found: str, expected: str) -> StoreError:
     return StoreError(_key(path, name), found, expected, "convert it before it is stored")
 
 
-def write_tree(tree: xr.DataTree, folder: Path) -> dict[str, str]:
+@dataclass
+class Written:
+    """What writing a tree found out, by ``node/name``; files by path with size and sha256."""
+
+    digests: dict[str, str] = field(default_factory=dict)
+    layout: dict[str, dict[str, Any]] = field(default_factory=dict)
+    finite: dict[str, bool] = field(default_factory=dict)
+    files: dict[Path, tuple[int, str]] = field(default_factory=dict)
+
+
+def write_tree(
+    tree: xr.DataTree,
+    folder: Path,
+    preset: Preset = "default",
+    finished: Callable[[Path], None] = lambda _: None,
+) -> Written:
     """Write a recording in raw form and return the digest of every array, by ``node/name``.
 
-    Memory stays bounded by one block (8 to 32 MiB) of one array.
+    Threads encode and write while the next block is read and digested. Memory stays below
+    ``shards.MEMORY_BYTES`` and the chunks of the source that are decoded at a time. ``finished``
+    is told of every file of numbers that is complete.
     """
-    digests = {}
-    for path, node in tree.subtree_with_keys:
-        group = zarr.open_group(LocalStore(folder), path="" if path == "." else path, mode="w-")
-        dataset = node.to_dataset(False)
-        group.attrs.update(_group_attrs(dataset))
-        for name, variable in dataset.variables.items():
-            digests[_key(path, name)] = _write(group, str(name), variable)
-    return digests
+    with Scratch(folder.parent) as scratch:
+        writer = _Writer(folder, preset, scratch)
+        with closing(ahead(writer.tasks(tree))) as results:
+            for result in results:
+                writer.enter(*result)
+                for path in result[1].files:
+                    finished(path)
+    return writer.done
+
+
+Result = tuple[str, Part, Array | None]
+
+
+class _Writer:
+    """Goes through a tree; what it yields is done by threads."""
+
+    def __init__(self, folder: Path, preset: Preset, scratch: Scratch) -> None:
+        self._folder, self._preset, self._scratch = folder, preset, scratch
+        self._rooms = Rooms()
+        self.done = Written()
+
+    def tasks(self, tree: xr.DataTree) -> Iterator[tuple[int, Callable[[], Result]]]:
+        """Yield the writing of every block of numbers, and its bytes; text is written meanwhile."""
+        for path, node in tree.subtree_with_keys:
+            where = "" if path == "." else path
+            group = zarr.open_group(LocalStore(self._folder), path=where, mode="w-")
+            dataset = node.to_dataset(False)
+            group.attrs.update(_group_attrs(dataset))
+            for name, variable in dataset.variables.items():
+                key = _key(path, name)
+                if is_text(variable.dtype):
+                    self._text(group, key, str(name), variable)
+                else:
+                    yield from self._numbers(group, key, str(name), variable)
+
+    def enter(self, key: str, part: Part, room: Array | None) -> None:
+        """Take note of a block that was written."""
+        self._rooms.give(room)
+        self.done.files.update(part.files)
+        if key in self.done.finite:
+            self.done.finite[key] = self.done.finite[key] and part.finite
+
+    def _numbers(
+        self, group: zarr.Group, key: str, name: str, variable: xr.Variable
+    ) -> Iterator[tuple[int, Callable[[], Result]]]:
+        dtype = variable.dtype.newbyteorder("<")
+        layout = choose(_dims(variable), variable.shape, dtype.itemsize, self._preset)
+        digest = ArrayDigest(_dims(variable), variable.shape, dtype)
+        plan = list(steps(variable.shape, layout, dtype.itemsize))
+        if dtype.kind in "fc":
+            self.done.finite[key] = True
+        source = Source(variable, [block for block, _ in plan], self._rooms, self._scratch)
+        target = None
+        for (_, parts), (block, values, room) in zip(plan, source, strict=True):
+            if target is None:
+                codec = pick_codec(sample(values, layout), self._preset)
+                target = self._create(group, key, name, variable, layout, codec)
+            target.prepare(block)
+            yield values.nbytes, partial(_write, key, target, block, values, room)
+            _feed(digest, values, parts)
+        if target is None:
+            self._create(group, key, name, variable, layout, "none")
+        self.done.digests[key] = digest.hexdigest()
+
+    def _text(self, group: zarr.Group, key: str, name: str, variable: xr.Variable) -> None:
+        layout = choose(_dims(variable), variable.shape, TEXT_BYTES, self._preset)
+        codec: Codec = "zstd" if self._preset == "small" else "lz4"
+        self._create(group, key, name, variable, layout, codec)
+        array: Any = group[name]
+        digest = ArrayDigest(_dims(variable), variable.shape, variable.dtype)
+        for block, parts in steps(variable.shape, layout, TEXT_BYTES):
+            values = np.asarray(variable[block].values)
+            array[block] = values.astype(object)
+            _feed(digest, values, parts)
+        self.done.digests[key] = digest.hexdigest()
+
+    def _create(
+        self,
+        group: zarr.Group,
+        key: str,
+        name: str,
+        variable: xr.Variable,
+        layout: Layout,
+        codec: Codec,
+    ) -> Target:
+        """Write the metadata of an array and return where its numbers go."""
+        dtype = variable.dtype.newbyteorder("<")
+        array = group.create_array(
+            name,
+            shape=variable.shape,
+            dtype=str if is_text(dtype) else dtype,
+            chunks=layout.chunks,
+            shards=layout.shards,
+            compressors=codecs(dtype, codec),
+            dimension_names=_dims(variable),
+            attributes=plain(variable.attrs),
+            config={"write_empty_chunks": True},
+        )
+        shards = list(layout.shards) if layout.shards else None
+        self.done.layout[key] = {"chunks": list(layout.chunks), "shards": shards, "codec": codec}
+        return Target(self._folder / array.path, dtype, layout, codec)
+
+
+def _dims(variable: xr.Variable) -> tuple[str, ...]:
+    return tuple(str(dim) for dim in variable.dims)
+
+
+def _write(key: str, target: Target, block: Box, values: Array, room: Array | None) -> Result:
+    return key, target.write(block, values), room
+
+
+def _feed(digest: ArrayDigest, values: Array, parts: list[Box]) -> None:
+    """Digest the parts of a block; of one that is not in one piece, no more than a plane a time."""
+    for part in parts:
+        place: Any = (*part, ...)  # an array also where there is no axis
+        found: Array = values[place]
+        if found.ndim < 3 or found.flags.c_contiguous:
+            digest.update(found)
+        else:
+            for plane in found:
+                digest.update(plane)
 
 
 def _key(path: str, name: Hashable) -> str:
@@ -79,63 +217,46 @@ def _group_attrs(dataset: xr.Dataset) -> dict[str, Any]:
     return attrs
 
 
-def _write(group: zarr.Group, name: str, variable: xr.Variable) -> str:
-    text = is_text(variable.dtype)
-    dims = tuple(str(dim) for dim in variable.dims)
-    layout = choose(dims, variable.shape, 16 if text else variable.dtype.itemsize)
-    dtype: Any = str if text else variable.dtype.newbyteorder("<")
-    array = group.create_array(
-        name,
-        shape=variable.shape,
-        dtype=dtype,
-        chunks=layout.chunks,
-        shards=layout.shards,
-        compressors=codecs(variable.dtype),
-        dimension_names=dims,
-        attributes=plain(variable.attrs),
-        config={"write_empty_chunks": True},
-    )
-    digest = ArrayDigest(dims, variable.shape, variable.dtype)
-    for block in _steps(variable.shape, variable.dtype):
-        values = np.asarray(variable[block].values)
-        array[block] = values.astype(object) if text else values
-        digest.update(values)
-    return digest.hexdigest()
-
-
-def _steps(shape: tuple[int, ...], dtype: Any) -> list[tuple[slice, ...]]:
-    itemsize = 16 if is_text(dtype) else dtype.itemsize
-    return list(blocks(shape, tile(shape, itemsize)))
-
-
-def digest_tree(folder: Path) -> dict[str, str]:
+def digest_tree(version: StoredVersion) -> dict[str, str]:
     """Decode every array of a stored tree and return its digest, by ``node/name``.
 
     Raises
     ------
     IntegrityError
-        When a chunk does not decode or its checksum differs.
+        When a chunk is missing, does not decode, or its checksum differs.
     """
-    root = zarr.open_group(LocalStore(folder, read_only=True), mode="r")
-    digests = {}
-    for key, array in root.members(max_depth=None):
-        if isinstance(array, zarr.Array):
-            digests[key] = _digest(key, array)
-    return digests
+    rooms = Rooms()
+    arrays = {a.key: a for node in version.nodes.values() for a in node.arrays.values()}
+    digests = {key: ArrayDigest(a.dims, a.shape, a.dtype) for key, a in arrays.items()}
+    with closing(ahead(_reads(arrays, rooms))) as results:
+        for key, values, parts, room in results:
+            _feed(digests[key], values, parts)
+            rooms.give(room)
+    return {key: digest.hexdigest() for key, digest in digests.items()}
 
 
-def _digest(key: str, array: zarr.Array[Any]) -> str:
-    dtype = np.dtype(object) if is_text(array.dtype) else array.dtype
-    dims: Any = getattr(array.metadata, "dimension_names", None) or ()
-    digest = ArrayDigest(dims, array.shape, dtype)
-    try:
-        for block in _steps(array.shape, dtype):
-            digest.update(np.asarray(array[block]))
-    except Exception as error:
-        raise IntegrityError(
-            key, f"a chunk that does not decode ({error})", "the written bytes", "ingest it again"
-        ) from error
-    return digest.hexdigest()
+Read = tuple[str, Array, list[Box], Array | None]
+
+
+def _reads(
+    arrays: Mapping[str, StoredArray], rooms: Rooms
+) -> Iterator[tuple[int, Callable[[], Read]]]:
+    for key, array in arrays.items():
+        text = is_text(array.dtype)
+        layout = Layout(array.chunks, array.shards)
+        for block, parts in steps(
+            array.shape, layout, TEXT_BYTES if text else array.dtype.itemsize
+        ):
+            shape = tuple(part.stop - part.start for part in block)
+            room = None if text else rooms.take(shape, array.dtype)
+            yield (
+                array.nbytes if room is None else room.nbytes,
+                partial(_read, key, array, block, parts, room),
+            )
+
+
+def _read(key: str, array: StoredArray, block: Box, parts: list[Box], room: Array | None) -> Read:
+    return key, array.read(block, room), parts, room
 
 
 def open_tree(folder: Path) -> xr.DataTree:

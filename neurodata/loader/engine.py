@@ -1,0 +1,132 @@
+"""What runs a loader: it chooses where data are in memory, and keeps threads and buffers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neurodata.loader.arrange import Blocks, Order
+from neurodata.loader.carrier import Carrier
+from neurodata.loader.feed import Feed
+from neurodata.loader.plan import Array, Place
+from neurodata.loader.recordings import Recordings
+from neurodata.loader.ring import Ring, bytes_of
+from neurodata.loader.run import AHEAD, Run
+from neurodata.loader.tiers import Direct, Pooled, Tier, plan_blocks
+from neurodata.loader.workers import Workers
+
+BLOCK_BYTES = 2**23
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a loader may use: memory for decoded data and batches together, and threads."""
+
+    memory_mb: float = 512
+    threads: int = 1
+
+
+class Engine:
+    """Runs a feed: chooses where its data are in memory and keeps threads and buffers.
+
+    Attributes
+    ----------
+    blocks : Blocks or None
+        Of the samples; None where the order does not depend on them.
+    capacity : float
+        Bytes that a group of blocks may take.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        recordings: Recordings,
+        machine: Machine,
+        batch_size: int,
+        shuffle: str | None,
+    ) -> None:
+        self._feed, self._recordings, self._machine = feed, recordings, machine
+        budget = machine.memory_mb * 2**20
+        if feed.fetcher is not None:
+            batch = bytes_of(feed.fetcher.blank(feed.picks[:batch_size]))
+            budget = max(budget - (AHEAD + 2) * batch, budget / 4)
+        self.blocks: Blocks | None = None
+        self.capacity, self.tier_name = 0.0, "memory"
+        self._block = int(min(max(budget / 64, 2**16), BLOCK_BYTES))
+        if feed.reads:
+            blocks, total = plan_blocks(feed, recordings, self._block)
+            if total > budget and shuffle == "full":
+                self.tier_name = "direct"
+            elif total > budget:
+                self.tier_name, self.blocks = "pool", blocks
+                self.capacity = budget / 2
+        self._forget()
+
+    def _forget(self) -> None:
+        self._process = os.getpid()
+        self._workers: Workers | None = None
+        self._tier: Tier | None = None
+        self._ring, self._carrier = Ring(), Carrier()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave threads and memory behind: another process starts its own."""
+        own = ("_process", "_workers", "_tier", "_ring", "_carrier")
+        return {key: value for key, value in vars(self).items() if key not in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._forget()
+
+    def run(
+        self, order: Order, cuts: Sequence[tuple[int, int]], place: Callable[[int], Place]
+    ) -> Generator[tuple[Array, dict[str, Any]]]:
+        """Yield samples and entries of the batches at some positions of an order."""
+        workers = self._ready()
+        if self._tier is None or self.tier_name == "pool":
+            self._tier = self._new_tier(workers)
+        machinery = (self._recordings, self._tier, workers, self._ring, self._carrier)
+        yield from Run(self._feed, order, cuts, place, *machinery)
+
+    def take(self, samples: Array, place: Place) -> dict[str, Any]:
+        """Return the entries of any samples; what is not kept in memory is read for them alone."""
+        workers = self._ready()
+        if self._tier is None and self.tier_name != "pool":
+            self._tier = self._new_tier(workers)
+        tier = Direct() if self.tier_name == "pool" or self._tier is None else self._tier
+        machinery = (self._recordings, tier, workers, self._ring, self._carrier)
+        order, cuts = Order(samples, np.array([len(samples)])), [(0, len(samples))]
+        return next(iter(Run(self._feed, order, cuts, lambda _: place, *machinery)))[1]
+
+    def redraw(self, feed: Feed) -> None:
+        """Go on with other samples of the same recordings, drawn for another epoch."""
+        self._feed = feed
+        if self.blocks is not None:
+            self.blocks, _ = plan_blocks(feed, self._recordings, self._block)
+
+    def _ready(self) -> Workers:
+        """Return this process's threads, started where they are not."""
+        if self._process != os.getpid():
+            self._forget()
+        if self._workers is None:
+            self._workers = Workers(self._machine.threads)
+        return self._workers
+
+    def _new_tier(self, workers: Workers) -> Tier:
+        if self.tier_name == "direct":
+            return Direct()
+        if self.blocks is not None:
+            return Pooled(self._recordings, workers, self._carrier, self.blocks, int(self.capacity))
+        keys = [key for stream, _ in self._feed.reads for key in stream.keys]
+        return Tier(self._recordings, keys)
+
+    def close(self) -> None:
+        """End the threads, and let go of memory and open files."""
+        if self._workers is not None and self._process == os.getpid():
+            self._workers.close()
+            self._carrier.close()
+        self._forget()
+        self._recordings.close()

@@ -1,0 +1,186 @@
+"""Windows of a timeseries in the memory of a batch: plain, resampled, or of an irregular clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from neurodata.loader.fetch import Columns, Scaling, Stream, gains_of, in_layout, width_of
+from neurodata.loader.gain import Gain, scale_into
+from neurodata.loader.plan import Array, Ratio, Span
+from neurodata.loader.recordings import Recordings, Series
+from neurodata.loader.ring import Blank
+from neurodata.loader.spans import before
+
+
+@dataclass(frozen=True)
+class WindowFetcher:
+    """Windows of ``count`` samples: ``signal`` float32 and ``mask (batch, channel)``.
+
+    ``layout="bct"`` gives ``signal (batch, channel, time)``, a view on time-major memory;
+    ``"btc"`` gives that memory. A channel that a recording lacks, or that was not observed
+    throughout the window, is 0 and its mask False.
+    """
+
+    recordings: Recordings
+    node: str
+    series: Sequence[Series]
+    columns: Columns
+    spans: Sequence[Span]
+    scaling: Scaling | None
+    count: int
+    layout: str
+    stride: int = 1
+
+    @cached_property
+    def width(self) -> int:
+        """Number of columns."""
+        return width_of(self.columns)
+
+    @cached_property
+    def gains(self) -> list[Gain]:
+        """From stored numbers to those of a batch, per recording."""
+        return gains_of(self.recordings, self.node, self.series, self.scaling)
+
+    @cached_property
+    def masks(self) -> Array:
+        """Which columns each recording has, ``(recording, column)``."""
+        masks = np.zeros((len(self.series), self.width), bool)
+        for number, columns in enumerate(self.columns):
+            masks[number, columns] = True
+        return masks
+
+    @property
+    def streams(self) -> list[Stream]:
+        """The signal, and which of it was observed."""
+        numbers = range(len(self.series))
+        steps = [(self.stride, 1)] * len(self.series)
+        keys = [(n, self.node, self.series[n].variable) for n in numbers]
+        found = [Stream(keys, self._bounds, steps)]
+        if any(item.observed for item in self.series):
+            found.append(Stream([(n, self.node, "observed") for n in numbers], self._bounds, steps))
+        return found
+
+    def _bounds(self, number: int, picks: Array) -> tuple[Array, Array]:
+        low, high = rows_of_picks(self.spans, picks, self.count)
+        width = np.full(len(picks), len(self.series[number].channels))
+        return np.stack([low, 0 * width], 1), np.stack([high, width], 1)
+
+    def blank(self, picks: Array) -> Blank:
+        """Return shapes and dtypes of a batch."""
+        n = len(picks)
+        return {"signal": ((n, self.count, self.width), "f4"), "mask": ((n, self.width), "?")}
+
+    def fill(self, picks: Array, memory: Mapping[str, Array]) -> None:
+        """Fill rows of a batch."""
+        signal, mask = memory["signal"], memory["mask"]
+        numbers = picks["recording"]
+        mask[...] = self.masks[numbers]
+        spans, first = picks["span"].tolist(), picks["first"].tolist()
+        for row, number in enumerate(numbers.tolist()):
+            columns, span = self.columns[number], self.spans[spans[row]]
+            if span.ratio.half or span.times is not None or self.series[number].observed:
+                self._slow(signal[row], mask[row], number, span, first[row])
+                continue
+            low = span.offset + first[row]
+            source = self.recordings.read(
+                number, self.node, self.series[number].variable, (slice(low, low + self.count),)
+            )
+            target = signal[row]
+            if source.shape[1] < self.width:
+                target[:, ~self.masks[number]] = 0
+            if isinstance(columns, slice):
+                scale_into(target[:, columns], source, self.gains[number])
+            else:
+                room = np.empty(source.shape, "f4")
+                scale_into(room, source, self.gains[number])
+                target[:, columns] = room
+
+    def _slow(self, target: Array, mask: Array, number: int, span: Span, first: int) -> None:
+        """Fill one window that is resampled, interpolated or not observed throughout."""
+        values, valid = window(
+            self.recordings, self.node, self.series[number], span, first, self.count
+        )
+        if self.scaling is not None:
+            mean, std = self.scaling[number]
+            values = (values - mean) / std
+        target[...] = 0
+        target[:, self.columns[number]] = np.where(valid, values, 0.0)
+        mask[self.columns[number]] = valid
+
+    def finish(self, memory: Mapping[str, Array], picks: Array) -> dict[str, Any]:
+        """Return ``signal`` in its layout and ``mask``."""
+        return {"signal": in_layout(memory["signal"], self.layout), "mask": memory["mask"]}
+
+
+def rows_of_picks(spans: Sequence[Span], picks: Array, count: int) -> tuple[Array, Array]:
+    """Return the stored rows ``[low, high)`` that windows of ``count`` samples need."""
+    low, high = np.zeros(len(picks), "i8"), np.zeros(len(picks), "i8")
+    for number in np.unique(picks["span"]).tolist():
+        own, span = np.flatnonzero(picks["span"] == number), spans[number]
+        first, last = span.ratio.source(picks["first"][own], count)
+        if span.ratio.half:
+            first = first - first % span.ratio.down
+        if span.times is not None:
+            seconds = np.minimum(
+                span.start_s + np.stack([first, last - 1]) / span.rate_hz, span.times[-1]
+            )
+            first, last = before(span.times, seconds[0]), before(span.times, seconds[1]) + 2
+        low[own], high[own] = span.offset + first, span.offset + last
+    return low, high
+
+
+def window(
+    recordings: Recordings, node: str, series: Series, span: Span, first: int, count: int
+) -> tuple[Array, Array]:
+    """Return one window ``(time, channel)`` float64 in the field's units, and its valid channels.
+
+    A resampled window equals the same piece of the whole span, resampled at once: all samples
+    that the filter needs are read, and `plan` took care that they lie in the span.
+    """
+    lo, hi = span.ratio.source(first, count)
+    if span.ratio.half == 0:
+        return _source(recordings, node, series, span, lo, hi)
+    lo -= lo % span.ratio.down
+    values, valid = _source(recordings, node, series, span, lo, hi)
+    skip = first - lo * span.ratio.up // span.ratio.down
+    return resample(values, span.ratio)[skip : skip + count], valid
+
+
+def resample(values: Array, ratio: Ratio) -> Array:
+    """Resample ``(time, channel)`` by a ratio behind an anti-aliasing filter.
+
+    A Kaiser window (beta 5), as in `scipy.signal.resample_poly`.
+    """
+    from scipy.signal import firwin, resample_poly
+
+    taps = firwin(2 * ratio.half + 1, 1 / max(ratio.up, ratio.down), window=("kaiser", 5.0))
+    return np.asarray(resample_poly(values, ratio.up, ratio.down, axis=0, window=taps))
+
+
+def _source(
+    recordings: Recordings, node: str, series: Series, span: Span, lo: int, hi: int
+) -> tuple[Array, Array]:
+    """Return source samples ``[lo, hi)`` of a span; an irregular clock is interpolated."""
+    number, base = span.recording, span.offset
+    weight: Array | None = None
+    if span.times is None:
+        rows = slice(base + lo, base + hi)
+    else:
+        wanted = np.minimum(span.start_s + np.arange(lo, hi) / span.rate_hz, span.times[-1])
+        left = before(span.times, wanted)
+        rows = slice(base + int(left[0]), base + int(left[-1]) + 2)
+        step = span.times[left + 1] - span.times[left]
+        weight = ((wanted - span.times[left]) / step)[:, None]
+    values = recordings.read(number, node, series.variable, (rows,)) * series.scale + series.offset
+    valid = np.ones(values.shape[1], bool)
+    if series.observed:
+        valid = np.asarray(recordings.read(number, node, "observed", (rows,)).all(axis=0))
+    if weight is not None:
+        left = left - left[0]
+        values = values[left] * (1 - weight) + values[left + 1] * weight
+    return values, valid

@@ -1,0 +1,162 @@
+"""Where the bytes of one version come from: a local folder here, a remote one in `remote`."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from neurodata.errors import IntegrityError
+
+AGAIN = "restore the folder from a copy, or delete it and ingest the source again"
+OPEN_FILES = 128
+
+Range = tuple[str, int, int]
+"""A part of a file: path below the version's folder, first byte, number of bytes."""
+
+
+class Files(Protocol):
+    """The files of one version, by their path below its folder."""
+
+    @property
+    def where(self) -> str:
+        """The folder or address, for messages."""
+        ...
+
+    def read(self, path: str, start: int, length: int) -> bytes:
+        """Return ``length`` bytes from ``start``, or from the end where ``start`` is negative.
+
+        Raises
+        ------
+        IntegrityError
+            When the file is missing or too short.
+        """
+        ...
+
+    def size(self, path: str) -> int:
+        """Return the size of a file in bytes."""
+        ...
+
+    def fetch(self, ranges: Sequence[Range]) -> None:
+        """Get ready for these reads; what is near at hand needs nothing."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is kept open for further reads."""
+        ...
+
+
+class LocalFiles:
+    """The files of a version on a local disk, read by position: threads and forks may share it.
+
+    A read by position, unlike a memory map, of a file that was cut short under our feet is an
+    error and no crash of the process.
+
+    Parameters
+    ----------
+    folder : Path
+    sizes : mapping of str to int
+        Bytes of every file, as the manifest says.
+    """
+
+    def __init__(self, folder: Path, sizes: Mapping[str, int]) -> None:
+        self.folder = folder
+        self.where = str(folder)
+        self.sizes = sizes
+
+    def read(self, path: str, start: int, length: int) -> bytes:
+        """Return a part of a file (see `Files`)."""
+        handle = self._open(path)
+        first = start if start >= 0 else max(0, handle.size + start)
+        try:
+            data = os.pread(handle.descriptor, length, first)
+        except OSError as error:
+            raise IntegrityError(
+                handle.path, f"no read ({error.strerror})", "a file", AGAIN
+            ) from error
+        if len(data) != length:
+            found = f"{len(data)} of {length} bytes at {first}"
+            raise IntegrityError(handle.path, found, "all of them", AGAIN)
+        return data
+
+    def size(self, path: str) -> int:
+        """Return the size of a file in bytes."""
+        return self._open(path).size
+
+    def _open(self, path: str) -> _Handle:
+        handle = _HANDLES.get(os.path.join(self.where, path))  # noqa: PTH118 (hot path)
+        if handle.size != self.sizes.get(path):
+            found, expected = f"{handle.size} bytes", f"{self.sizes.get(path)} bytes"
+            raise IntegrityError(handle.path, found, expected, AGAIN)
+        return handle
+
+    def fetch(self, ranges: Sequence[Range]) -> None:
+        """Do nothing: a local file is near at hand."""
+
+    def close(self) -> None:
+        """Close what was kept open for further reads."""
+        _HANDLES.drop(self.where)
+
+
+class _Handle:
+    """An open file; it is closed when nobody reads from it any more."""
+
+    __slots__ = ("descriptor", "path", "size")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.descriptor = -1
+        try:
+            self.descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            raise IntegrityError(path, f"no file ({error.strerror})", "one", AGAIN) from error
+        self.size = os.fstat(self.descriptor).st_size
+
+    def __del__(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+
+class _Handles:
+    """The files that were read last, kept open up to a number."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._open: OrderedDict[str, _Handle] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, path: str) -> _Handle:
+        with self._lock:
+            handle = self._open.get(path)
+            if handle is not None:
+                self._open.move_to_end(path)
+                return handle
+        handle = _Handle(path)
+        with self._lock:
+            self._open[path] = handle
+            while len(self._open) > self._limit:
+                self._open.popitem(last=False)
+        return handle
+
+    def drop(self, folder: str) -> None:
+        with self._lock:
+            for path in [p for p in self._open if p.startswith(folder + os.sep)]:
+                del self._open[path]
+
+
+_HANDLES = _Handles(OPEN_FILES)
+
+
+def close_files(folder: Path) -> None:
+    """Close the files below a folder that were kept open for further reads."""
+    _HANDLES.drop(str(folder))
+
+
+def _after_fork(*_: Any) -> None:
+    _HANDLES._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,104 @@
+"""The direct reader of stored arrays against zarr-python, and with bytes damaged."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from neurodata.errors import IntegrityError
+from neurodata.store import Store
+from neurodata.store.arrays import StoredArray, StoredVersion
+
+
+def boxes(shape: tuple[int, ...], count: int = 6) -> list[tuple[slice, ...]]:
+    """Boxes of many shapes, empty and whole ones too."""
+    rng = np.random.default_rng(len(shape))
+    found = [tuple(slice(0, n) for n in shape), tuple(slice(n // 2, n // 2) for n in shape)]
+    for _ in range(count):
+        ends = [np.sort(rng.integers(0, n + 1, 2)).tolist() for n in shape]
+        found.append(tuple(slice(a, b) for a, b in ends))
+    return found
+
+
+def every_array(version: StoredVersion) -> list[StoredArray]:
+    return [array for node in version.nodes.values() for array in node.arrays.values()]
+
+
+def test_every_box_of_every_sample_equals_what_zarr_reads(sample_store: Store) -> None:
+    seen = 0
+    for name in sample_store.ids():
+        root = zarr.open_group(sample_store.zarr(name), mode="r")
+        for array in every_array(sample_store.arrays(name)):
+            expected = np.asarray(root[array.key])
+            assert array.dims == (root[array.key].metadata.dimension_names or ())
+            for box in boxes(array.shape, 6 if array.nbytes < 3e7 else 2):
+                np.testing.assert_array_equal(array.read(box), expected[box], err_msg=array.key)
+                seen += 1
+    assert seen > 500
+
+
+def test_attributes_and_sizes_are_those_of_the_tree(sample_store: Store) -> None:
+    for name in sample_store.ids():
+        tree, version = sample_store.raw(name), sample_store.arrays(name)
+        paths = {path for path, _ in tree.subtree_with_keys}
+        assert paths == set(version.nodes)
+        for path, node in tree.subtree_with_keys:
+            stored = version.nodes[path]
+            assert dict(node.attrs) == dict(stored.attrs)
+            assert {str(k): v for k, v in node.sizes.items()} == stored.sizes
+            assert set(map(str, node.variables)) == set(stored.arrays)
+            for name, variable in node.variables.items():
+                assert dict(variable.attrs) == dict(stored.arrays[str(name)].attrs)
+
+
+def big(store: Store) -> StoredArray:
+    """A sharded array of a sample."""
+    return store.arrays("eeg_fp1/test_utf8").nodes["eeg"].arrays["signal_adc"]
+
+
+def flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 4
+    path.write_bytes(data)
+
+
+def shard_of(array: StoredArray) -> Path:
+    path, *_ = array.ranges(tuple(slice(0, 1) for _ in array.shape))[0]
+    return Path(array.files.where, path)
+
+
+def test_a_flipped_bit_anywhere_in_a_chunk_is_an_error(own_store: Store) -> None:
+    array = big(own_store)
+    whole = tuple(slice(0, n) for n in array.shape)
+    path = shard_of(array)
+    clean = path.read_bytes()
+    for at in np.random.default_rng(0).integers(0, len(clean), 60):
+        flip(path, int(at))
+        with pytest.raises(IntegrityError):
+            big(own_store).read(whole)
+        path.write_bytes(clean)
+    big(own_store).read(whole)
+
+
+def test_a_file_that_is_cut_short_or_gone_is_an_error_and_no_crash(own_store: Store) -> None:
+    array = big(own_store)
+    whole = tuple(slice(0, n) for n in array.shape)
+    array.read(whole)
+    path = shard_of(array)
+    os.truncate(path, 1000)
+    with pytest.raises(IntegrityError, match="bytes"):
+        array.read(whole)
+    path.unlink()
+    with pytest.raises(IntegrityError):
+        own_store.arrays("eeg_fp1/test_utf8").nodes["eeg"].arrays["signal_adc"].read(whole)
+
+
+def test_changed_metadata_is_an_error(own_store: Store) -> None:
+    array = big(own_store)
+    flip(Path(array.files.where, "data.zarr", "eeg", "signal_adc", "zarr.json"), 30)
+    with pytest.raises(IntegrityError, match="sha256"):
+        _ = own_store.arrays("eeg_fp1/test_utf8").nodes
