@@ -53,7 +53,8 @@ class Line:
 
 def read(files: Iterable[Path]) -> tuple[list[Row], list[Row]]:
     """Return the result rows of some files, and their headers."""
-    rows, headers = [], []
+    rows: list[Row] = []
+    headers: list[Row] = []
     for file in files:
         for text in file.read_text().splitlines():
             row = json.loads(text)

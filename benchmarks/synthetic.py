@@ -49,14 +49,15 @@ def _brain(rng: np.random.Generator, n: int, channels: int, rate_hz: float) -> A
     out = np.empty((n, channels), "f4")
     for channel in range(channels):
         noise = rng.standard_normal(n, dtype="f4")
-        slow = lfilter(np.float32([1.0]), np.float32([1, -0.97]), noise)
+        slow = lfilter(np.ones(1, "f4"), np.array([1, -0.97], "f4"), noise)
         out[:, channel] = 4 * slow + noise + 3 * (mixing[channel] @ sources)
     return out
 
 
 def _counts(dataset: Dataset, folder: Path) -> None:
     for number in range(dataset.recordings):
-        values = _brain(np.random.default_rng(number), *dataset.shape, dataset.rate_hz)
+        n, channels = dataset.shape
+        values = _brain(np.random.default_rng(number), n, channels, dataset.rate_hz)
         counts = np.clip(np.round(values / dataset.step), -32768, 32767)
         np.save(_file(folder, number), counts.astype("i2"))
 
@@ -90,10 +91,11 @@ def _calcium(dataset: Dataset, folder: Path) -> None:
 def _smooth(rng: np.random.Generator, shape: tuple[int, ...], width: int) -> Array:
     from scipy.ndimage import uniform_filter
 
-    field = rng.standard_normal(shape, dtype="f4")
+    field: Array = rng.standard_normal(shape, dtype="f4")
     for _ in range(2):
         field = uniform_filter(field, width)
-    return field / field.std()
+    scaled: Array = field / field.std()
+    return scaled
 
 
 def _microscopy(dataset: Dataset, folder: Path) -> None:

@@ -57,7 +57,7 @@ FULL = {
 }
 QUICK = {
     "eeg64": replace(FULL["eeg64"], recordings=6, shape=(76_800, 64)),
-    "meg306": replace(FULL["meg306"], shape=(60_000, 306)),
+    "meg306": replace(FULL["meg306"], shape=(300_000, 306)),
     "calcium": replace(FULL["calcium"], recordings=20),
     "microscopy": replace(FULL["microscopy"], shape=(3, 256, 256, 256)),
     "mri": replace(FULL["mri"], recordings=32),

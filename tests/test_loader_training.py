@@ -32,7 +32,8 @@ from torch.utils.data import DataLoader, DistributedSampler, Subset  # noqa: E40
 
 from neurodata.errors import InvalidInputError  # noqa: E402
 from neurodata.loader.device import OnDevice, to_device  # noqa: E402
-from neurodata.loader.torch_view import Samples, collate  # noqa: E402
+from neurodata.loader.torch_view import Samples, collate, tensors  # noqa: E402
+from tests.synthetic_stores import synthetic_series_store, whole_split  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 RATE_HZ = 50.0
@@ -521,3 +522,19 @@ def test_lightning_trains_and_resumes_in_mid_epoch(folder: Path, tmp_path: Path,
 
 if __name__ == "__main__":
     train(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), 0.03)
+
+
+def test_pinned_memory_needs_a_device_and_is_pinned(tmp_path: Path) -> None:
+    store = synthetic_series_store(tmp_path / "store", count=1, n=2000)
+    loader = load(
+        store,
+        splits=whole_split(store),
+        split="train",
+        sample=Windows(2.0, node="eeg"),
+        pin_memory=True,
+    )
+    if not torch.cuda.is_available():
+        with pytest.raises(InvalidInputError, match="no CUDA device"):
+            next(iter(loader))
+        return
+    assert tensors(next(iter(loader)))["signal"].is_pinned()

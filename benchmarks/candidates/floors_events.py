@@ -61,7 +61,8 @@ def _neighbours(case: Case) -> Iterator[tuple[Array, Array, Array]]:
                 hops.append(_hop(rng, splits, target, front, fan))
                 front = np.unique(hops[-1][1])
                 front = front[~expanded[front]]
-            yield (seeds, *(np.concatenate(part) for part in zip(*hops, strict=True)))
+            near, far = (np.concatenate(part) for part in zip(*hops, strict=True))
+            yield seeds, near, far
 
 
 def _hop(

@@ -10,7 +10,7 @@ import litdata
 import torch
 
 from benchmarks.candidates.precut import samples_of
-from benchmarks.candidates.torch_loading import collation, series_first
+from benchmarks.candidates.torch_loading import collation, endless, series_first
 from benchmarks.workloads import Case
 
 values = series_first
@@ -47,5 +47,4 @@ def batches(case: Case) -> Iterator[Any]:
     loader = litdata.StreamingDataLoader(
         dataset, batch_size=case.workload.batch, drop_last=True, **options
     )
-    while True:
-        yield from loader
+    return endless(loader)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,12 @@ def write(case: Case, source: Any, target: Path) -> dict[str, float]:
         "type": ("channel", ["EEG"] * width),
         "units": ("channel", ["V"] * width),
     }
-    facts = {"representation": "timeseries", "schema": "timeseries/1", "units": "V"}
+    facts: dict[str, Any] = {"representation": "timeseries", "schema": "timeseries/1", "units": "V"}
     facts |= {"start_s": 0.0, "rate_hz": case.dataset.rate_hz, "n": len(source)}
     node = xr.Dataset({"signal": (("time", "channel"), source)}, coords, facts)
     root = xr.Dataset(attrs={"modality": "eeg", "subject": "r000", "synthetic": 1})
     tree = xr.DataTree.from_dict({"/": root, "eeg": node})
-    spent: Counter[str] = Counter()
+    spent: dict[str, float] = defaultdict(float)
     for part, (home, name) in STAGES.items():
         _watch(spent, part, home, name)
     store = neurodata.open_store(target, create=True)
@@ -53,7 +53,7 @@ def write(case: Case, source: Any, target: Path) -> dict[str, float]:
     return {**spent, "rest_s": rest_s, "whole_s": whole_s}
 
 
-def _watch(spent: Counter[str], part: str, home: str, name: str) -> None:
+def _watch(spent: dict[str, float], part: str, home: str, name: str) -> None:
     module = importlib.import_module(home)
     if (stage := getattr(module, name, None)) is None:
         return
@@ -71,5 +71,5 @@ def _watch(spent: Counter[str], part: str, home: str, name: str) -> None:
 
 def reader(case: Case, target: Path) -> Callable[[int, int], Any]:
     """Return a function that reads rows of what was written."""
-    signal = neurodata.open_store(target).raw("synthetic/r000")["eeg"]["signal"]
+    signal: Any = neurodata.open_store(target).raw("synthetic/r000")["eeg/signal"]
     return lambda start, stop: np.asarray(signal[start:stop])

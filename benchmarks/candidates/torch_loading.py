@@ -17,9 +17,20 @@ STUBBED = ("torchvision", "torchaudio")
 
 
 def endless(loader: Any) -> Iterator[Any]:
-    """Yield batches of epoch after epoch."""
+    """Yield batches of epoch after epoch.
+
+    Raises
+    ------
+    RuntimeError
+        When an epoch has no full batch.
+    """
     while True:
-        yield from loader
+        empty = True
+        for batch in loader:
+            empty = False
+            yield batch
+        if empty:
+            raise RuntimeError("an epoch without a full batch")
 
 
 def workers(case: Case) -> dict[str, Any]:

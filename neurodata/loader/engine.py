@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from neurodata.errors import InvalidInputError
 from neurodata.loader.arrange import Blocks, Order
 from neurodata.loader.carrier import Carrier
 from neurodata.loader.feed import Feed
@@ -28,6 +30,26 @@ class Machine:
 
     memory_mb: float = 512
     threads: int = 1
+    pin_memory: bool = False
+
+
+def pinned(shape: tuple[int, ...], dtype: str) -> Array:
+    """Return new memory that a CUDA device copies from directly.
+
+    Raises
+    ------
+    InvalidInputError
+        When torch finds no such device.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        raise InvalidInputError(
+            "load(pin_memory)", "no CUDA device", "one", "give torch.cuda.is_available()"
+        )
+    nbytes = prod(shape) * np.dtype(dtype).itemsize
+    memory: Array = torch.empty(nbytes, dtype=torch.uint8, pin_memory=True).numpy()
+    return memory.view(dtype).reshape(shape)
 
 
 class Engine:
@@ -70,7 +92,8 @@ class Engine:
         self._process = os.getpid()
         self._workers: Workers | None = None
         self._tier: Tier | None = None
-        self._ring, self._carrier = Ring(), Carrier()
+        self._ring = Ring(pinned if self._machine.pin_memory else None)
+        self._carrier = Carrier()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave threads and memory behind: another process starts its own."""

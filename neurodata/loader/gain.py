@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
 
 import numpy as np
@@ -98,20 +98,21 @@ def scale_into(target: Array, source: Array, gain: Gain) -> None:
     if gain.plain:
         np.copyto(target, source, casting="unsafe")
         return
-    step = max(1, SLAB_BYTES // max(4, 4 * prod(target.shape[1:])))
-    times = _times(target, step)
-    step = max(step // times * times, times)
+    step, times = _steps(target.shape, target.flags.c_contiguous)
     for first in range(0, len(target), step):
         _slab(target[first : first + step], source[first : first + step], gain, times)
 
 
-def _times(target: Array, step: int) -> int:
-    """Return how many rows fit in one tile and divide the target evenly."""
-    count, width = len(target), prod(target.shape[1:])
-    if target.ndim != 2 or not target.flags.c_contiguous:
-        return 1
-    most = min(step, TILE_ITEMS // max(1, width), count)
-    return next((n for n in range(most, 1, -1) if count % n == 0), 1)
+@lru_cache(256)
+def _steps(shape: tuple[int, ...], contiguous: bool) -> tuple[int, int]:
+    """Return rows of a slab, and how many of them are scaled as one: they divide the target."""
+    width = prod(shape[1:])
+    step = max(1, SLAB_BYTES // max(4, 4 * width))
+    if len(shape) != 2 or not contiguous:
+        return step, 1
+    most = min(step, TILE_ITEMS // max(1, width), shape[0])
+    times = next((n for n in range(most, 1, -1) if shape[0] % n == 0), 1)
+    return max(step // times * times, times), times
 
 
 def _slab(target: Array, source: Array, gain: Gain, times: int) -> None:

@@ -45,6 +45,7 @@ def load(
     joined: Sequence[Joined | str] = (),
     channels: Channels = "auto",
     draw: Balanced | Random | None = None,
+    pin_memory: bool = False,
 ) -> Loader:
     """Load one side of a split as batches of NumPy arrays.
 
@@ -90,6 +91,8 @@ def load(
     draw : Balanced or Random, optional
         Which samples an epoch has, in place of each of the grid once: classes in equal or given
         shares, or windows and patches anywhere.
+    pin_memory : bool
+        Whether batches are made in memory that a CUDA device copies from directly.
 
     Raises
     ------
@@ -129,7 +132,7 @@ def load(
         draw=draw,
         seed=seed,
     )
-    machine = Machine(memory_mb, cores() if threads is None else threads)
+    machine = Machine(memory_mb, cores() if threads is None else threads, pin_memory)
     return Loader(
         request,
         seed=seed,

@@ -60,6 +60,8 @@ class _Kept:
         self.memory = np.empty(array.shape, array.dtype)
         grid = [-(-n // chunk) for n, chunk in zip(array.shape, array.chunks, strict=True)]
         self.state = np.zeros(grid, "u1")
+        self.missing = self.state.size
+        self.complete = self.missing == 0
         self.condition = threading.Condition()
 
     def holds(self, box: Box) -> bool:
@@ -74,9 +76,10 @@ class _Kept:
         )
 
     def view(self, box: Box) -> Array:
-        chunks = self._chunks(box)
-        while not (self.state[chunks] == THERE).all():
-            self._bring(chunks)
+        if not self.complete:
+            chunks = self._chunks(box)
+            while not (self.state[chunks] == THERE).all():
+                self._bring(chunks)
         return self.memory[box]
 
     def _bring(self, chunks: Box) -> None:
@@ -96,6 +99,8 @@ class _Kept:
             finally:
                 with self.condition:
                     self.state[number] = done
+                    self.missing -= done == THERE
+                    self.complete = self.missing == 0
                     self.condition.notify_all()
         with self.condition:
             self.condition.wait_for(lambda: not (self.state[chunks] == COMING).any())
@@ -153,13 +158,10 @@ class Group:
             return None
         for at in range(bisect_right(own, (box[0].start, len(self._items))) - 1, -1, -1):
             _, outer, memory = self._items[own[at][1]]
-            inner = []
-            for part, whole in zip(box, outer, strict=True):
-                if part.start < whole.start or part.stop > whole.stop:
-                    break
-                inner.append(slice(part.start - whole.start, part.stop - whole.start))
-            else:
-                return memory[tuple(inner)]
+            if box[0].start >= outer[0].start and box[0].stop <= outer[0].stop:
+                found = _inside(box, outer)
+                if found is not None:
+                    return memory[found]
         return None
 
     def needs(self) -> list[tuple[StoredArray, Box]]:
@@ -174,6 +176,16 @@ class Group:
                 part = (slice(box[0].start + low, box[0].start + high), *box[1:])
                 found.append(lambda a=array, b=part, m=memory[low:high]: a.read(b, m))  # type: ignore[misc]
         return found
+
+
+def _inside(box: Box, outer: Box) -> Box | None:
+    """Return a box as counted from the corner of another that holds it, or None."""
+    inner = []
+    for part, whole in zip(box, outer, strict=True):
+        if part.start < whole.start or part.stop > whole.stop:
+            return None
+        inner.append(slice(part.start - whole.start, part.stop - whole.start))
+    return tuple(inner)
 
 
 def _cuts(array: StoredArray, box: Box, memory: Array) -> list[tuple[int, int]]:

@@ -78,6 +78,7 @@ class Recordings:
     def _forget(self) -> None:
         self._process = os.getpid()
         self._opened: dict[int, StoredVersion] = {}
+        self._arrays: dict[Key, StoredArray] = {}
         self._small: dict[Key, Array] = {}
         self._resident = threading.local()
 
@@ -110,8 +111,12 @@ class Recordings:
 
     def array(self, key: Key) -> StoredArray:
         """Return an array as it is stored."""
-        number, node, name = key
-        return self.node(number, node)[name]
+        self._settle()
+        found = self._arrays.get(key)
+        if found is None:
+            number, node, name = key
+            found = self._arrays[key] = self.node(number, node)[name]
+        return found
 
     def known_finite(self, key: Key) -> bool:
         """Say whether the manifest states that every value of an array is finite."""
@@ -134,13 +139,15 @@ class Recordings:
         not decoded again.
         """
         key = (number, node, name)
-        array = self.array(key)
-        if len(box) < len(array.shape):
-            box = (*box, *(slice(0, n) for n in array.shape[len(box) :]))
+        shape = self.array(key).shape
+        return self.cut(key, (*box, *(slice(0, n) for n in shape[len(box) :])))
+
+    def cut(self, key: Key, box: Box) -> Array:
+        """Return a box with a slice for every axis, as `read` does."""
         resident: Resident | None = getattr(self._resident, "now", None)
         if resident is not None and (found := resident.find(key, box)) is not None:
             return found
-        return array.read(box)
+        return self.array(key).read(box)
 
     @contextmanager
     def using(self, resident: Resident | None) -> Iterator[None]:

@@ -12,7 +12,7 @@ import numpy as np
 from neurodata.loader.fetch import Columns, Scaling, Stream, gains_of, in_layout, width_of
 from neurodata.loader.gain import Gain, scale_into
 from neurodata.loader.plan import Array, Ratio, Span
-from neurodata.loader.recordings import Recordings, Series
+from neurodata.loader.recordings import Key, Recordings, Series
 from neurodata.loader.ring import Blank
 from neurodata.loader.spans import before
 
@@ -80,25 +80,46 @@ class WindowFetcher:
         signal, mask = memory["signal"], memory["mask"]
         numbers = picks["recording"]
         mask[...] = self.masks[numbers]
-        spans, first = picks["span"].tolist(), picks["first"].tolist()
-        for row, number in enumerate(numbers.tolist()):
-            columns, span = self.columns[number], self.spans[spans[row]]
-            if span.ratio.half or span.times is not None or self.series[number].observed:
-                self._slow(signal[row], mask[row], number, span, first[row])
+        every = zip(numbers.tolist(), picks["span"].tolist(), picks["first"].tolist(), strict=True)
+        read, plain, places = self.recordings.cut, self._plain, self._places
+        for row, (number, at, first) in enumerate(every):
+            if not plain[at]:
+                self._slow(signal[row], mask[row], number, self.spans[at], first)
                 continue
-            low = span.offset + first[row]
-            source = self.recordings.read(
-                number, self.node, self.series[number].variable, (slice(low, low + self.count),)
-            )
-            target = signal[row]
-            if source.shape[1] < self.width:
-                target[:, ~self.masks[number]] = 0
-            if isinstance(columns, slice):
-                scale_into(target[:, columns], source, self.gains[number])
-            else:
-                room = np.empty(source.shape, "f4")
-                scale_into(room, source, self.gains[number])
-                target[:, columns] = room
+            low = self.spans[at].offset + first
+            key, width = places[number]
+            source = read(key, (slice(low, low + self.count), width))
+            self._put(signal[row], source, number)
+
+    def _put(self, target: Array, source: Array, number: int) -> None:
+        """Scale one window into its columns; the others are 0."""
+        columns = self.columns[number]
+        if source.shape[1] == self.width and isinstance(columns, slice):
+            scale_into(target, source, self.gains[number])
+        elif isinstance(columns, slice):
+            target[:, columns.stop :] = 0
+            scale_into(target[:, columns], source, self.gains[number])
+        else:
+            target[...] = 0
+            room = np.empty(source.shape, "f4")
+            scale_into(room, source, self.gains[number])
+            target[:, columns] = room
+
+    @cached_property
+    def _plain(self) -> list[bool]:
+        """Whether each span's windows are stored rows as they are, observed throughout."""
+        return [
+            not (span.ratio.half or span.times is not None or self.series[span.recording].observed)
+            for span in self.spans
+        ]
+
+    @cached_property
+    def _places(self) -> list[tuple[Key, slice]]:
+        """The array of each recording, and all of its channels."""
+        return [
+            ((number, self.node, item.variable), slice(0, len(item.channels)))
+            for number, item in enumerate(self.series)
+        ]
 
     def _slow(self, target: Array, mask: Array, number: int, span: Span, first: int) -> None:
         """Fill one window that is resampled, interpolated or not observed throughout."""

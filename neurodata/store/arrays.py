@@ -189,7 +189,7 @@ class StoredArray:
     def _decode(self, number: tuple[int, ...], source: Box, target: Array, whole: bool) -> None:
         """Decode one chunk, or a part of it, into memory."""
         path, start, length = self._range(number)
-        data = self.files.read(path, start, length)
+        data = self.files.view(path, start, length)
         try:
             body = self._checked(data)
             if self.dtype == object:
@@ -211,16 +211,14 @@ class StoredArray:
     def _chunk_bytes(self) -> int:
         return prod(self.chunks) * self.dtype.itemsize
 
-    def _checked(self, data: bytes) -> Array:
+    def _checked(self, data: Array) -> Array:
         """Return a chunk's bytes without its checksum, after comparing it."""
-        numbers = np.frombuffer(data, "u1")
         if not self.checked:
-            return numbers
-        if len(data) < 4 or google_crc32c.value(numbers[:-4]) != int.from_bytes(
-            data[-4:], "little"
-        ):
+            return data
+        stated = int.from_bytes(data[-4:].tobytes(), "little")
+        if len(data) < 4 or google_crc32c.value(data[:-4]) != stated:
             raise ValueError("a checksum that differs")
-        return numbers[:-4]
+        return data[:-4]
 
     def _inflate(self, body: Array, target: Array) -> None:
         size = int.from_bytes(body[4:8].tobytes(), "little")  # of the blosc 1 header
@@ -254,8 +252,9 @@ class StoredNode:
 
     Examples
     --------
-    >>> import neurodata
-    >>> store = getfixture("sample_store")
+    >>> import tempfile, neurodata
+    >>> store = neurodata.open_store(tempfile.mkdtemp(), create=True)
+    >>> _ = neurodata.ingest("eeg_fp1", store=store)
     >>> node = store.arrays("eeg_fp1/test_utf8").nodes["eeg"]
     >>> node.sizes["channel"], node["signal_adc"].dtype
     (1, dtype('int16'))

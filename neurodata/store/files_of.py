@@ -9,10 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from neurodata.errors import IntegrityError
 
 AGAIN = "restore the folder from a copy, or delete it and ingest the source again"
 OPEN_FILES = 128
+_own = threading.local()
+
+Array = npt.NDArray[Any]
 
 Range = tuple[str, int, int]
 """A part of a file: path below the version's folder, first byte, number of bytes."""
@@ -34,6 +40,10 @@ class Files(Protocol):
         IntegrityError
             When the file is missing or too short.
         """
+        ...
+
+    def view(self, path: str, start: int, length: int) -> Array:
+        """Return bytes as uint8, in memory that this thread's next call uses again."""
         ...
 
     def size(self, path: str) -> int:
@@ -69,18 +79,23 @@ class LocalFiles:
 
     def read(self, path: str, start: int, length: int) -> bytes:
         """Return a part of a file (see `Files`)."""
+        return self.view(path, start, length).tobytes()
+
+    def view(self, path: str, start: int, length: int) -> Array:
+        """Return a part of a file in this thread's memory (see `Files`)."""
         handle = self._open(path)
         first = start if start >= 0 else max(0, handle.size + start)
+        room = _room(length)
         try:
-            data = os.pread(handle.descriptor, length, first)
+            count = os.preadv(handle.descriptor, [room.data], first) if length else 0
         except OSError as error:
             raise IntegrityError(
                 handle.path, f"no read ({error.strerror})", "a file", AGAIN
             ) from error
-        if len(data) != length:
-            found = f"{len(data)} of {length} bytes at {first}"
+        if count != length:
+            found = f"{count} of {length} bytes at {first}"
             raise IntegrityError(handle.path, found, "all of them", AGAIN)
-        return data
+        return room
 
     def size(self, path: str) -> int:
         """Return the size of a file in bytes."""
@@ -99,6 +114,14 @@ class LocalFiles:
     def close(self) -> None:
         """Close what was kept open for further reads."""
         _HANDLES.drop(self.where)
+
+
+def _room(nbytes: int) -> Array:
+    """Return memory of this thread; to touch new pages costs more than to read into them."""
+    room: Array | None = getattr(_own, "room", None)
+    if room is None or room.nbytes < nbytes:
+        room = _own.room = np.empty(nbytes, "u1")
+    return room[:nbytes]
 
 
 class _Handle:

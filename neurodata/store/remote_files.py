@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import google_crc32c
+import numpy as np
 
 from neurodata.errors import IntegrityError, NotFoundError
 from neurodata.store.chunk_cache import ChunkCache
-from neurodata.store.files_of import AGAIN, Range
+from neurodata.store.files_of import AGAIN, Array, Range
 from neurodata.store.remote_io import Engine, Failure, Source, engine, together, tries
 
 GAP_SHARE = 0.04
@@ -107,6 +108,10 @@ class RemoteFiles:
             here.run(self._get(here, [part], found))
             data = found[part.key]
         return data
+
+    def view(self, path: str, start: int, length: int) -> Array:
+        """Return a part of a file as uint8."""
+        return np.frombuffer(self.read(path, start, length), "u1")
 
     def whole(self, path: str) -> bytes:
         """Return a whole file."""
