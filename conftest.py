@@ -1,6 +1,9 @@
-"""What is collected: modules that import torch only where it is installed."""
+"""What is collected: modules that import an optional library only where it is installed."""
 
 from importlib.util import find_spec
 
-NEED_TORCH = ["neurodata/loader/torch_view.py", "neurodata/loader/device.py"]
-collect_ignore = [] if find_spec("torch") else NEED_TORCH
+NEEDS = {
+    "torch": ["neurodata/loader/torch_view.py", "neurodata/loader/device.py"],
+    "numba": ["neurodata/loader/kernels.py"],
+}
+collect_ignore = [path for name, paths in NEEDS.items() if not find_spec(name) for path in paths]

@@ -53,8 +53,8 @@ def _make(name: str, data: Path) -> str:
         _call((*pip, "--no-deps", "--requirement", str(locked)))
     except subprocess.SubprocessError as error:
         return f"failed: {error}"
-    built = _build(name, pip)
-    done.write_text(locked.read_text())
+    built = _build(name, (*pip, "--find-links", str(data / "wheels")))
+    done.write_text("" if built else locked.read_text())  # setup tries again what did not build
     return f"made{built}"
 
 

@@ -15,6 +15,7 @@ from neurodata.loader.arrange import Blocks, Order
 from neurodata.loader.carrier import Carrier
 from neurodata.loader.feed import Feed
 from neurodata.loader.plan import Array, Place
+from neurodata.loader.pool import Half
 from neurodata.loader.recordings import Recordings
 from neurodata.loader.ring import Ring, bytes_of
 from neurodata.loader.run import AHEAD, Run
@@ -94,10 +95,11 @@ class Engine:
         self._tier: Tier | None = None
         self._ring = Ring(pinned if self._machine.pin_memory else None)
         self._carrier = Carrier()
+        self._halves: tuple[Half, Half] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave threads and memory behind: another process starts its own."""
-        own = ("_process", "_workers", "_tier", "_ring", "_carrier")
+        own = ("_process", "_workers", "_tier", "_ring", "_carrier", "_halves")
         return {key: value for key, value in vars(self).items() if key not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -142,7 +144,8 @@ class Engine:
         if self.tier_name == "direct":
             return Direct()
         if self.blocks is not None:
-            return Pooled(self._recordings, workers, self._carrier, self.blocks, int(self.capacity))
+            self._halves = self._halves or (Half(int(self.capacity)), Half(int(self.capacity)))
+            return Pooled(self._recordings, workers, self._carrier, self.blocks, self._halves)
         keys = [key for stream, _ in self._feed.reads for key in stream.keys]
         return Tier(self._recordings, keys)
 

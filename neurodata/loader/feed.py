@@ -55,6 +55,7 @@ class Request:
     draw: Balanced | Random | None = None
     seed: int = 0
     epoch: int = 0
+    memory_mb: float = 512
 
     @property
     def assignments(self) -> tuple[Assignment, ...]:

@@ -96,7 +96,7 @@ def _own_feed(request: Request, recordings: Recordings) -> Feed:
         case Windows() | Trials() as sample:
             return window_feed(request, sample, recordings)
         case SpikeBins() as sample:
-            return spike_feed(request, sample, recordings)
+            return spike_feed(request, sample, recordings, request.memory_mb)
         case Patches() | Volumes() as sample:
             return patch_feed(request, sample, recordings)
         case Graphs() as sample:

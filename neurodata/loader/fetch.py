@@ -51,6 +51,14 @@ def width_of(columns: Columns) -> int:
     return max(at.stop if isinstance(at, slice) else int(at.max()) + 1 for at in columns)
 
 
+def masks_of(columns: Columns) -> Array:
+    """Return which columns each recording has, ``(recording, column)``."""
+    masks = np.zeros((len(columns), width_of(columns)), bool)
+    for number, own in enumerate(columns):
+        masks[number, own] = True
+    return masks
+
+
 def in_columns(columns: Columns, every: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
     """Return what each recording's channels are called by column, "" where it has none."""
     rows = np.full((len(every), width_of(columns)), "", object)

@@ -131,6 +131,7 @@ def load(
         channels=channels,
         draw=draw,
         seed=seed,
+        memory_mb=memory_mb,
     )
     machine = Machine(memory_mb, cores() if threads is None else threads, pin_memory)
     return Loader(

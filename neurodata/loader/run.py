@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from neurodata.loader import compiled
 from neurodata.loader.arrange import Order
 from neurodata.loader.carrier import BATCHES_AHEAD, Carrier, is_far, needs_of
 from neurodata.loader.feed import Feed
@@ -93,7 +94,11 @@ class Run:
                 for job in batch.jobs:
                     job.wait()
                 yield batch.samples, self._end(batch)
+                compiled.begin()
         finally:
+            for brought in self._brought:
+                if brought is not None:
+                    brought.cancel()
             for batch in self._coming:
                 for job in batch.jobs:
                     job.settle()

@@ -70,11 +70,11 @@ class Pooled(Tier):
         workers: Workers,
         carrier: Carrier,
         blocks: Blocks,
-        nbytes: int,
+        halves: tuple[Half, Half],
     ) -> None:
         self._recordings, self._workers, self._blocks = recordings, workers, blocks
         self._carrier = carrier
-        self._halves = (Half(nbytes), Half(nbytes))
+        self._halves = halves
         self._groups: dict[int, tuple[Group, Job]] = {}
         self._readers: dict[int, list[Job]] = {}
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from neurodata.loader.fetch import Columns, Scaling, Stream, gains_of, in_layout, width_of
+from neurodata.loader.compiled import address, compiled, tables
+from neurodata.loader.fetch import Columns, Scaling, Stream, gains_of, in_layout, masks_of, width_of
 from neurodata.loader.gain import Gain, scale_into
 from neurodata.loader.plan import Array, Ratio, Span
 from neurodata.loader.recordings import Key, Recordings, Series
@@ -49,10 +50,7 @@ class WindowFetcher:
     @cached_property
     def masks(self) -> Array:
         """Which columns each recording has, ``(recording, column)``."""
-        masks = np.zeros((len(self.series), self.width), bool)
-        for number, columns in enumerate(self.columns):
-            masks[number, columns] = True
-        return masks
+        return masks_of(self.columns)
 
     @property
     def streams(self) -> list[Stream]:
@@ -80,16 +78,52 @@ class WindowFetcher:
         signal, mask = memory["signal"], memory["mask"]
         numbers = picks["recording"]
         mask[...] = self.masks[numbers]
+        if self._alike is not None and (loop := compiled("scale_windows", self._alike)):
+            self._fill_compiled(loop, picks, signal)
+            return
         every = zip(numbers.tolist(), picks["span"].tolist(), picks["first"].tolist(), strict=True)
-        read, plain, places = self.recordings.cut, self._plain, self._places
         for row, (number, at, first) in enumerate(every):
-            if not plain[at]:
+            if not self._plain[at]:
                 self._slow(signal[row], mask[row], number, self.spans[at], first)
                 continue
             low = self.spans[at].offset + first
-            key, width = places[number]
-            source = read(key, (slice(low, low + self.count), width))
+            key, width = self._places[number]
+            source = self.recordings.cut(key, (slice(low, low + self.count), width))
             self._put(signal[row], source, number)
+
+    def _fill_compiled(self, loop: Any, picks: Array, signal: Array) -> None:
+        """Fill plain windows in one go that holds up no other thread."""
+        numbers = picks["recording"]
+        rows = (self._offsets[picks["span"]] + picks["first"]).tolist()
+        cut, places, count = self.recordings.cut, self._places, self.count
+        sources = [
+            cut(places[number][0], (slice(low, low + count), places[number][1]))
+            for number, low in zip(numbers.tolist(), rows, strict=True)
+        ]
+        addresses = np.array([address(source) for source in sources], "u8")
+        like = np.zeros(0, self._alike)
+        loop(addresses, self._widths[numbers], numbers, *self._tables, like, signal)
+
+    @cached_property
+    def _alike(self) -> np.dtype[Any] | None:
+        """The stored dtype where all windows are plain rows of one, scaled in float32."""
+        dtypes = {self.recordings.array(key).dtype for key, _ in self._places}
+        straight = all(isinstance(columns, slice) for columns in self.columns)
+        if len(dtypes) == 1 and straight and all(self._plain) and self._tables is not None:
+            return dtypes.pop()
+        return None
+
+    @cached_property
+    def _tables(self) -> Any:
+        return tables(self.gains, self.width)
+
+    @cached_property
+    def _offsets(self) -> Array:
+        return np.array([span.offset for span in self.spans], "i8")
+
+    @cached_property
+    def _widths(self) -> Array:
+        return np.array([len(item.channels) for item in self.series], "i8")
 
     def _put(self, target: Array, source: Array, number: int) -> None:
         """Scale one window into its columns; the others are 0."""

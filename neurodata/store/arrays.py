@@ -129,10 +129,7 @@ class StoredArray:
             )
 
     def _shard(self, number: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(
-            n * chunk // shard
-            for n, chunk, shard in zip(number, self.chunks, self.shards, strict=True)
-        )
+        return tuple([n // count for n, count in zip(number, self._counts, strict=True)])
 
     def _path(self, shard: tuple[int, ...]) -> str:
         return "/".join([f"{TREE}/{self.key}/c", *map(str, shard)])
@@ -146,10 +143,7 @@ class StoredArray:
         index = self._indices.get(shard)
         if index is None:
             index = self._indices[shard] = self._index(shard)
-        inside = tuple(
-            n - s * (big // small)
-            for n, s, big, small in zip(number, shard, self.shards, self.chunks, strict=True)
-        )
+        inside = tuple([n % count for n, count in zip(number, self._counts, strict=True)])
         start, length = index[inside].tolist()
         return self._path(shard), start, length
 

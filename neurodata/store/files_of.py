@@ -102,7 +102,7 @@ class LocalFiles:
         return self._open(path).size
 
     def _open(self, path: str) -> _Handle:
-        handle = _HANDLES.get(os.path.join(self.where, path))  # noqa: PTH118 (hot path)
+        handle = _HANDLES.get(f"{self.where}{os.sep}{path}")
         if handle.size != self.sizes.get(path):
             found, expected = f"{handle.size} bytes", f"{self.sizes.get(path)} bytes"
             raise IntegrityError(handle.path, found, expected, AGAIN)

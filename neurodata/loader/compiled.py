@@ -1,0 +1,90 @@
+"""Whether compiled loops can be used: they load beside the first batches, if numba is there."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from neurodata.loader.gain import Gain
+from neurodata.loader.plan import Array
+
+OFF = "NEURODATA_NO_NUMBA"
+KINDS = ("i1", "u1", "i2", "u2", "f4")
+_lock = threading.Lock()
+_ready: dict[tuple[str, str], Any] = {}
+_asked: set[tuple[str, str]] = set()
+_begun = threading.Event()
+
+
+def begin() -> None:
+    """Let loops be loaded from now on: not before somebody has a first batch."""
+    _begun.set()
+
+
+def compiled(name: str, dtype: np.dtype[Any]) -> Any | None:
+    """Return a loop of `neurodata.loader.kernels` for a stored dtype, once it is loaded.
+
+    After `begin`, the first call loads it in a thread; until it is there, NumPy does the same.
+    """
+    key = (name, dtype.str[1:])
+    found = _ready.get(key)
+    if found is None and _begun.is_set() and key not in _asked and _possible(dtype):
+        with _lock:
+            first = key not in _asked
+            _asked.add(key)
+        if first:
+            threading.Thread(target=_load, args=key, name="neurodata-compile", daemon=True).start()
+    return found
+
+
+def wait_compiled(name: str, dtype: np.dtype[Any]) -> Any | None:
+    """Return a loop like `compiled`, but wait for it."""
+    if _possible(dtype):
+        _load(name, dtype.str[1:])
+    return _ready.get((name, dtype.str[1:]))
+
+
+def _possible(dtype: np.dtype[Any]) -> bool:
+    return dtype.str[1:] in KINDS and not os.environ.get(OFF) and find_spec("numba") is not None
+
+
+def _load(name: str, kind: str) -> None:
+    """Load or compile a loop for one dtype by calling it on nothing."""
+    try:
+        loop = getattr(importlib.import_module("neurodata.loader.kernels"), name)
+        with _lock:
+            _call_on_nothing(loop, name, kind)
+    except Exception:  # numba may not know this machine or NumPy: NumPy does it then
+        return
+    _ready[(name, kind)] = loop
+
+
+def _call_on_nothing(loop: Any, name: str, kind: str) -> None:
+    addresses, whole = np.zeros(0, "u8"), np.zeros(0, "i8")
+    table, like = np.zeros((1, 1), "f4"), np.zeros(0, kind)
+    if name == "scale_windows":
+        loop(addresses, whole, whole, table, table, like, np.zeros((0, 1, 1), "f4"))
+    else:
+        strides, out = np.zeros((0, 3), "u8"), np.zeros((0, 1, 1, 1, 1), "f4")
+        loop(addresses, strides, whole, whole, table, table, like, out)
+
+
+def tables(gains: list[Gain], columns: int) -> tuple[Array, Array] | None:
+    """Return factors and shifts ``(gain, column)`` float32, or None where float64 is needed."""
+    if any(gain.exact for gain in gains):
+        return None
+    factors, shifts = (np.zeros((len(gains), columns), "f4") for _ in range(2))
+    for row, gain in enumerate(gains):
+        factors[row, : len(gain.factor)], shifts[row, : len(gain.shift)] = gain.rows
+    return factors, shifts
+
+
+def address(array: Array) -> int:
+    """Return where an array's first number is in memory."""
+    place: int = array.__array_interface__["data"][0]
+    return place
