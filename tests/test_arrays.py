@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 import zarr
 
 from neurodata.errors import IntegrityError
-from neurodata.store import Store
+from neurodata.store import Store, open_store
 from neurodata.store.arrays import StoredArray, StoredVersion
 
 
@@ -102,3 +103,31 @@ def test_changed_metadata_is_an_error(own_store: Store) -> None:
     flip(Path(array.files.where, "data.zarr", "eeg", "signal_adc", "zarr.json"), 30)
     with pytest.raises(IntegrityError, match="sha256"):
         _ = own_store.arrays("eeg_fp1/test_utf8").nodes
+
+
+@pytest.mark.parametrize("kind", ["?", "i1", "u2", "i4", "i8", "f2", "f4", "f8", "c8"])
+@pytest.mark.parametrize("noise", [False, True])
+@pytest.mark.parametrize("layout", ["default", "small", "random"])
+def test_every_dtype_comes_back_compressed_and_plain(
+    tmp_path: Path, kind: str, noise: bool, layout: str
+) -> None:
+    """Synthetic numbers, some that compress and some that do not, against what was written."""
+    random = np.random.default_rng(1)
+    shape = (90_000, 7)
+    raw = random.integers(0, 256, (*shape, np.dtype(kind).itemsize), "u1") if noise else None
+    values = np.zeros(shape, kind) if raw is None else raw.view(kind)[..., 0]
+    if kind == "?":
+        values = random.integers(0, 2, shape).astype(bool) if noise else values
+    elif noise and np.dtype(kind).kind in "fc":
+        values = random.normal(size=shape).astype(kind)
+    node = xr.Dataset({"signal": (("time", "channel"), values)}, attrs={"representation": "x"})
+    tree = xr.DataTree.from_dict({"/": xr.Dataset(), "a": node})
+    store = open_store(tmp_path, create=True)
+    store.publish(tree, dataset="lab", recording="r", layout=layout)
+    array = store.arrays("lab/r").nodes["a"]["signal"]
+    for box in boxes(shape):
+        np.testing.assert_array_equal(array.read(box), values[box])
+    path = shard_of(array)
+    flip(path, path.stat().st_size // 3)
+    with pytest.raises(IntegrityError):
+        store.arrays("lab/r").nodes["a"]["signal"].read(tuple(slice(0, n) for n in shape))

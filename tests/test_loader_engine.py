@@ -209,7 +209,7 @@ def handles() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def test_a_thousand_epochs_of_open_and_close_leave_nothing_behind(series: Store) -> None:
+def test_epochs_of_open_and_close_leave_nothing_behind(series: Store) -> None:
     def epoch(number: int) -> None:
         memory_mb = SMALL_MB if number % 2 else 500
         with made(series, sample=Windows(60.0), memory_mb=memory_mb) as loader:

@@ -46,6 +46,10 @@ class Files(Protocol):
         """Return bytes as uint8, in memory that this thread's next call uses again."""
         ...
 
+    def fill(self, path: str, start: int, parts: Sequence[Array]) -> None:
+        """Read a part of a file straight into contiguous uint8 arrays, end to end."""
+        ...
+
     def size(self, path: str) -> int:
         """Return the size of a file in bytes."""
         ...
@@ -83,11 +87,17 @@ class LocalFiles:
 
     def view(self, path: str, start: int, length: int) -> Array:
         """Return a part of a file in this thread's memory (see `Files`)."""
+        room = _room(length)
+        self.fill(path, start, [room])
+        return room
+
+    def fill(self, path: str, start: int, parts: Sequence[Array]) -> None:
+        """Read a part of a file straight into memory (see `Files`)."""
         handle = self._open(path)
         first = start if start >= 0 else max(0, handle.size + start)
-        room = _room(length)
+        length = sum([part.nbytes for part in parts])
         try:
-            count = os.preadv(handle.descriptor, [room.data], first) if length else 0
+            count = os.preadv(handle.descriptor, [p.data for p in parts], first) if length else 0
         except OSError as error:
             raise IntegrityError(
                 handle.path, f"no read ({error.strerror})", "a file", AGAIN
@@ -95,7 +105,6 @@ class LocalFiles:
         if count != length:
             found = f"{count} of {length} bytes at {first}"
             raise IntegrityError(handle.path, found, "all of them", AGAIN)
-        return room
 
     def size(self, path: str) -> int:
         """Return the size of a file in bytes."""

@@ -113,6 +113,12 @@ class RemoteFiles:
         """Return a part of a file as uint8."""
         return np.frombuffer(self.read(path, start, length), "u1")
 
+    def fill(self, path: str, start: int, parts: Sequence[Array]) -> None:
+        """Read a part of a file into arrays, end to end."""
+        data = self.view(path, start, sum(part.nbytes for part in parts))
+        for part in parts:
+            part[...], data = data[: part.nbytes], data[part.nbytes :]
+
     def whole(self, path: str) -> bytes:
         """Return a whole file."""
         return self.read(path, 0, self.size(path))
