@@ -66,16 +66,17 @@ def _places(line: Array, wanted: Array) -> Array:
 
 
 def _volumes(case: Case, sample: Array) -> bool:
-    """Look for a patch by the row through its middle, then compare all of it."""
+    """Look for a patch by its most varied row (others may be background), then compare it all."""
     first = sample if sample.ndim == 3 else sample[0]
-    middle = tuple(edge // 2 for edge in first.shape[:2])
-    row = first[middle]
+    deviations = first.std(axis=2)
+    at = np.unravel_index(int(deviations.argmax()), deviations.shape)
+    row = first[at]
     for file in case.raw:
         source = np.load(file, mmap_mode="r")
         plane = source if source.ndim == 3 else source[0]
         for place in _places(np.asarray(plane).reshape(-1), row):
             z, y, x = np.unravel_index(place, plane.shape)
-            corner = (int(z) - middle[0], int(y) - middle[1], int(x))
+            corner = (int(z - at[0]), int(y - at[1]), int(x))
             box = tuple(slice(a, a + n) for a, n in zip(corner, first.shape, strict=True))
             if min(corner) >= 0 and np.array_equal(source[(..., *box)], sample):
                 return True

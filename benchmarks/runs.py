@@ -102,8 +102,10 @@ def measure_workload(
     say(f"{jobs[0].workload}: prepared in {time.perf_counter() - start:.0f} s")
     for number in range(options.rounds):
         random.Random(number).shuffle(going)  # noqa: S311
-        rows = [_measured(job, options, number, say) for job in going]
-        yield from rows
+        rows: list[Row] = []
+        for job in going:
+            rows.append(_measured(job, options, number, say))
+            yield rows[-1]
         going = worth_repeating(going, rows)
 
 

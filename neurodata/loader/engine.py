@@ -74,9 +74,11 @@ class Engine:
     ) -> None:
         self._feed, self._recordings, self._machine = feed, recordings, machine
         budget = machine.memory_mb * 2**20
+        self._ahead = AHEAD
         if feed.fetcher is not None:
             batch = bytes_of(feed.fetcher.blank(feed.picks[:batch_size]))
-            budget = max(budget - (AHEAD + 2) * batch, budget / 4)
+            self._ahead = AHEAD if (AHEAD + 2) * batch <= budget / 2 else 1
+            budget = max(budget - (self._ahead + 2) * batch, batch)
         self.blocks: Blocks | None = None
         self.capacity, self.tier_name = 0.0, "memory"
         self._block = int(min(max(budget / 64, 2**16), BLOCK_BYTES))
@@ -114,7 +116,7 @@ class Engine:
         if self._tier is None or self.tier_name == "pool":
             self._tier = self._new_tier(workers)
         machinery = (self._recordings, self._tier, workers, self._ring, self._carrier)
-        yield from Run(self._feed, order, cuts, place, *machinery)
+        yield from Run(self._feed, order, cuts, place, *machinery, self._ahead)
 
     def take(self, samples: Array, place: Place) -> dict[str, Any]:
         """Return the entries of any samples; what is not kept in memory is read for them alone."""

@@ -28,7 +28,7 @@ from neurodata.loader.tiers import Tier
 from neurodata.loader.workers import Job, Workers
 
 AHEAD = 2
-PART_BYTES = 2**21
+PART_BYTES = 2**23
 
 
 @dataclass
@@ -51,6 +51,8 @@ class Run:
     order : Order
     cuts : sequence of (first, stop)
         Positions in the order of each batch that is wanted.
+    ahead : int
+        Batches that are begun before the oldest one is handed out.
     place : function of a position
         Where the batch that starts there stands, for what is drawn anew in every batch.
     """
@@ -66,10 +68,11 @@ class Run:
         workers: Workers,
         ring: Ring,
         carrier: Carrier,
+        ahead: int = AHEAD,
     ) -> None:
         self._feed, self._order, self._recordings = feed, order, recordings
         self._tier, self._workers, self._ring = tier, workers, ring
-        self._cuts, self._place = deque(cuts), place
+        self._cuts, self._place, self._ahead = deque(cuts), place, ahead
         self._carrier, self._brought = carrier, deque[Future[None] | None]()
         self._far = any(is_far(recordings.array(s.keys[0]).files) for s, _ in feed.reads)
         self._wanted = [np.zeros(0, "i8") for _ in order.stops]
@@ -88,7 +91,7 @@ class Run:
         """Yield the samples and entries of each batch."""
         try:
             while self._cuts or self._coming:
-                while self._cuts and len(self._coming) <= AHEAD:
+                while self._cuts and len(self._coming) <= self._ahead:
                     self._coming.append(self._begin(*self._cuts.popleft()))
                 batch = self._coming.popleft()
                 for job in batch.jobs:
