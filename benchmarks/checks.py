@@ -37,7 +37,7 @@ def compare(case: Case, values: Any) -> str:
 
 
 def _series(case: Case, sample: Array) -> bool:
-    """Look for a window by its first samples of one channel, then compare all of it."""
+    """Look for a window by a few samples of one channel, then compare all of it."""
     width = sample.shape[1]
     if case.dataset.step:
         steps = sample / case.dataset.step
@@ -58,9 +58,14 @@ def _series(case: Case, sample: Array) -> bool:
 
 
 def _places(line: Array, wanted: Array) -> Array:
-    """Return where the first values of ``wanted`` follow each other in a long line."""
-    found = np.flatnonzero(line[: len(line) - len(wanted) + 1] == wanted[0])
-    for offset in range(1, min(PROBE, len(wanted))):
+    """Return where the largest values of ``wanted`` lie in a long line, as places of its start.
+
+    The largest are asked for, as small ones may be background that is everywhere.
+    """
+    offsets = np.argsort(-np.abs(wanted), kind="stable")[:PROBE]
+    last = len(line) - len(wanted) + 1
+    found = np.flatnonzero(line[offsets[0] : offsets[0] + last] == wanted[offsets[0]])
+    for offset in offsets[1:]:
         found = found[line[found + offset] == wanted[offset]]
     return found
 

@@ -15,7 +15,7 @@ from neurodata.loader.plan import Array
 
 OFF = "NEURODATA_NO_NUMBA"
 KINDS = ("i1", "u1", "i2", "u2", "f4")
-_lock = threading.Lock()
+_lock = threading.RLock()  # held while a loop is loaded; no process is forked meanwhile
 _ready: dict[tuple[str, str], Any] = {}
 _asked: set[tuple[str, str]] = set()
 _begun = threading.Event()
@@ -34,10 +34,9 @@ def compiled(name: str, dtype: np.dtype[Any]) -> Any | None:
     key = (name, dtype.str[1:])
     found = _ready.get(key)
     if found is None and _begun.is_set() and key not in _asked and _possible(dtype):
-        with _lock:
-            first = key not in _asked
-            _asked.add(key)
-        if first:
+        known = len(_asked)
+        _asked.add(key)
+        if len(_asked) > known:  # at worst two threads load it, one after the other
             threading.Thread(target=_load, args=key, name="neurodata-compile", daemon=True).start()
     return found
 
@@ -56,12 +55,12 @@ def _possible(dtype: np.dtype[Any]) -> bool:
 def _load(name: str, kind: str) -> None:
     """Load or compile a loop for one dtype by calling it on nothing."""
     try:
-        loop = getattr(importlib.import_module("neurodata.loader.kernels"), name)
         with _lock:
+            loop = getattr(importlib.import_module("neurodata.loader.kernels"), name)
             _call_on_nothing(loop, name, kind)
+            _ready[(name, kind)] = loop
     except Exception:  # numba may not know this machine or NumPy: NumPy does it then
         return
-    _ready[(name, kind)] = loop
 
 
 def _call_on_nothing(loop: Any, name: str, kind: str) -> None:
@@ -82,6 +81,15 @@ def tables(gains: list[Gain], columns: int) -> tuple[Array, Array] | None:
     for row, gain in enumerate(gains):
         factors[row, : len(gain.factor)], shifts[row, : len(gain.shift)] = gain.rows
     return factors, shifts
+
+
+def _after_fork() -> None:
+    """Let a new process load what the old one only began to."""
+    _lock.release()
+    _asked.intersection_update(_ready)
+
+
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_after_fork)
 
 
 def address(array: Array) -> int:

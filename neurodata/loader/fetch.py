@@ -6,7 +6,7 @@ of epochs, splits or targets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Protocol
@@ -120,11 +120,18 @@ def in_layout(memory: Array, layout: str) -> Array:
 
 
 def gains_of(
-    recordings: Recordings, node: str, facts: Sequence[Series | Image], scaling: Scaling | None
+    recordings: Recordings,
+    node: str,
+    facts: Sequence[Series | Image],
+    scaling: Scaling | None,
+    numbers: Container[int],
 ) -> list[Gain]:
-    """Return how each recording's stored numbers become those of a batch."""
+    """Return how stored numbers become those of a batch, for the recordings of these numbers."""
     found = []
     for number, item in enumerate(facts):
+        if number not in numbers:
+            found.append(Gain(np.ones(0), np.zeros(0), False))
+            continue
         mean, std = (0.0, 1.0) if scaling is None else scaling[number]
         shape = (len(item.channels),)
         factor = np.broadcast_to(item.scale / std, shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,7 +18,6 @@ from neurodata.loader.fetch import (
     in_columns,
     in_layout,
 )
-from neurodata.loader.gain import Gain, gain_of
 from neurodata.loader.interval_codes import Table, codes_at, ragged_at, tables_of
 from neurodata.loader.plan import BORDER, Array, Span, samples_in, usable
 from neurodata.loader.recordings import Recordings, Series, series_of
@@ -117,7 +116,7 @@ def timeseries_part(windows: Planned, item: Joined, present: Present) -> Part:
     units = [known[number].units if number in known else () for number in numbers]
     columns = _columns(names)
     picks = nearest(windows.picks, spans)
-    fetcher = SomeWindows(
+    fetcher = WindowFetcher(
         recordings, name, series, columns, spans, None, count, "btc", numbers=present.numbers
     )
     facts = JoinedFacts(
@@ -130,25 +129,6 @@ def timeseries_part(windows: Planned, item: Joined, present: Present) -> Part:
     function = partial(_cut, partial(fetched, fetcher), windows.layout, picks)
     reads = tuple((stream, picks) for stream in fetcher.streams) if item.required else ()
     return Part(function, partial(_covered, spans, picks, count), facts, reads)
-
-
-@dataclass(frozen=True)
-class SomeWindows(WindowFetcher):
-    """Windows of a node that only the recordings of these ``numbers`` have."""
-
-    numbers: tuple[int, ...] = ()
-
-    @cached_property
-    def gains(self) -> list[Gain]:
-        """From stored numbers to those of a batch; of a recording without the node, another's."""
-        found = []
-        for number, item in enumerate(self.series):
-            own = number if number in self.numbers else self.numbers[0]
-            dtype = self.recordings.array((own, self.node, item.variable)).dtype
-            shape = (len(item.channels),)
-            scale, offset = (np.broadcast_to(x, shape) for x in (item.scale, item.offset))
-            found.append(gain_of(scale, offset, dtype))
-        return found
 
 
 def _require_rate(recordings: Recordings, series: Sequence[Series], item: Joined) -> None:

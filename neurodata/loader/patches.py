@@ -34,7 +34,9 @@ class PatchFetcher:
     @cached_property
     def gains(self) -> list[Gain]:
         """From stored numbers to those of a batch, per recording."""
-        return gains_of(self.recordings, self.node, self.images, self.scaling)
+        return gains_of(
+            self.recordings, self.node, self.images, self.scaling, range(len(self.images))
+        )
 
     @property
     def streams(self) -> list[Stream]:

@@ -36,6 +36,7 @@ class WindowFetcher:
     count: int
     layout: str
     stride: int = 1
+    numbers: tuple[int, ...] | None = None  # of the recordings that have the node; None is all
 
     @cached_property
     def width(self) -> int:
@@ -45,7 +46,7 @@ class WindowFetcher:
     @cached_property
     def gains(self) -> list[Gain]:
         """From stored numbers to those of a batch, per recording."""
-        return gains_of(self.recordings, self.node, self.series, self.scaling)
+        return gains_of(self.recordings, self.node, self.series, self.scaling, self._numbers)
 
     @cached_property
     def masks(self) -> Array:
@@ -107,11 +108,17 @@ class WindowFetcher:
     @cached_property
     def _alike(self) -> np.dtype[Any] | None:
         """The stored dtype where all windows are plain rows of one, scaled in float32."""
-        dtypes = {self.recordings.array(key).dtype for key, _ in self._places}
-        straight = all(isinstance(columns, slice) for columns in self.columns)
+        keys = [key for key, _ in self._places if key[0] in self._numbers]
+        dtypes = {self.recordings.array(key).dtype for key in keys}
+        straight = all(isinstance(self.columns[number], slice) for number in self._numbers)
         if len(dtypes) == 1 and straight and all(self._plain) and self._tables is not None:
             return dtypes.pop()
         return None
+
+    @cached_property
+    def _numbers(self) -> set[int]:
+        """The recordings that have the node."""
+        return set(range(len(self.series)) if self.numbers is None else self.numbers)
 
     @cached_property
     def _tables(self) -> Any:

@@ -117,6 +117,7 @@ class _Queues:
         self.urgent: deque[tuple[Job, Callable[[], Any]]] = deque()
         self.patient: deque[tuple[Job, Callable[[], Any]]] = deque()
         self.closed = False
+        self.process = os.getpid()
 
     def put(self, items: list[tuple[Job, Callable[[], Any]]], urgent: bool) -> None:
         with self.condition:
@@ -136,6 +137,8 @@ class _Queues:
             return self.urgent.popleft() if self.urgent else self.patient.popleft()
 
     def close(self) -> None:
+        if self.process != os.getpid():  # threads and perhaps the lock stayed behind in a fork
+            return
         with self.condition:
             self.closed = True
             dropped = [*self.urgent, *self.patient]
