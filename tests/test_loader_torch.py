@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -113,12 +115,11 @@ def test_tensors_are_the_arrays(store: Store, split: Split) -> None:
         assert tensor["units"] == "µV"
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
-def test_worker_processes_give_each_batch_once_and_in_order(
-    store: Store, split: Split, start: str
-) -> None:
+def load_in_workers(folder: str, file: str, start: str) -> None:
+    """What a training script does with worker processes, on torch's own loader."""
     from torch.utils.data import DataLoader
 
+    store, split = open_store(folder), Split.read(file)
     reference = make(store, split)
     epochs = [keys(reference) for _ in range(3)]
     loader = make(store, split)
@@ -140,3 +141,24 @@ def test_worker_processes_give_each_batch_once_and_in_order(
             view, batch_size=None, num_workers=2, multiprocessing_context=start, timeout=60
         )
         assert keys(again) == epochs[2]
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_worker_processes_give_each_batch_once_and_in_order(
+    store: Store, split: Split, start: str, tmp_path: Path
+) -> None:
+    """In a process of its own: a fork would take over whatever other tests left behind."""
+    split.write(tmp_path / "split.json")
+    code = (
+        "import sys; from tests.test_loader_torch import load_in_workers\n"
+        "load_in_workers(*sys.argv[1:])"
+    )
+    arguments = [str(store.path), str(tmp_path / "split.json"), start]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
