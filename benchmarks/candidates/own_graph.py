@@ -38,8 +38,6 @@ def prepare(case: Case) -> None:
 
 def batches(case: Case) -> Iterator[Any]:
     """Yield subgraphs of seed nodes, epoch after epoch."""
-    if not hasattr(neurodata, "Neighbours"):
-        raise NotImplementedError("neurodata.Neighbours is not there yet")
     folder = case.folder / "neurodata_store"
     loader = neurodata.load(
         folder,

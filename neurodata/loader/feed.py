@@ -118,6 +118,11 @@ class Feed:
         return {key: value for function in self.extra for key, value in function(at).items()}
 
 
+def of_kept(function: Function, kept: Array, at: Array) -> dict[str, Any]:
+    """Call a function of a whole grid with indices into what was kept of it."""
+    return function(kept[at])
+
+
 def reads_of(fetcher: Fetcher, picks: Array) -> tuple[tuple[Stream, Array], ...]:
     """Return what a fetcher reads for some picks."""
     return tuple((stream, picks) for stream in fetcher.streams)

@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from neurodata.errors import InvalidInputError
-from neurodata.loader.feed import Feed
+from neurodata.loader.feed import Feed, of_kept
 from neurodata.loader.fetch import Stream
 from neurodata.loader.joined_parts import (
     JoinedFacts,
@@ -200,14 +200,10 @@ def with_joined(feed: Feed, join: Join) -> Feed:
     return replace(
         feed,
         picks=feed.picks[at],
-        extra=tuple(partial(_of_kept, function, at) for function in (*feed.extra, join.function)),
+        extra=tuple(partial(of_kept, function, at) for function in (*feed.extra, join.function)),
         reads=tuple((stream, picks[at]) for stream, picks in (*feed.reads, *join.reads)),
         left_out=feed.left_out + join.left_out,
     )
-
-
-def _of_kept(function: Function, kept: Array, at: Array) -> dict[str, Any]:
-    return function(kept[at])
 
 
 def _all(functions: Sequence[Function], at: Array) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from math import prod
-from typing import Any
 
 import numpy as np
 
@@ -67,8 +66,3 @@ def bytes_of(blank: Blank) -> int:
     12587008
     """
     return sum(prod(shape) * np.dtype(dtype).itemsize for shape, dtype in blank.values())
-
-
-def blank_of(arrays: Mapping[str, Any]) -> Blank:
-    """Return shapes and dtypes of some arrays."""
-    return {name: (array.shape, array.dtype.str) for name, array in arrays.items()}

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurodata.errors import InvalidInputError
-from neurodata.loader.feed import Feed, Function, Request, refuse_scale
+from neurodata.loader.feed import Feed, Function, Request, of_kept, refuse_scale
 from neurodata.loader.fetch import Stream, in_columns
 from neurodata.loader.grid import Grid
 from neurodata.loader.plan import BORDER, WINDOW, Array, Span, plan_windows, samples_in
@@ -264,7 +264,7 @@ def spike_feed(
         wanted = grid.target(target, SpikeFetcher(counts, beyond, request.layout))
         at = np.flatnonzero(wanted.keep)
         picks, left_out = picks[at], left_out + wanted.without
-        extra = (partial(_kept, wanted.function, at),)
+        extra = (partial(of_kept, wanted.function, at),)
         reads = tuple((stream, own[at]) for stream, own in wanted.reads)
     columns = [slice(0, width) for width in units]
     return Feed(
@@ -277,11 +277,6 @@ def spike_feed(
         channel_units=in_columns(columns, [["count"] * width for width in units]),
         rate_hz=rate_hz,
     )
-
-
-def _kept(function: Function, kept: Array, at: Array) -> dict[str, Any]:
-    """Call a target function over the whole grid with indices into what was kept of it."""
-    return function(kept[at])
 
 
 def observed_s(recordings: Recordings, node: str, item: Assignment) -> tuple[int, float, float]:

@@ -13,7 +13,14 @@ import numpy as np
 from neurodata.errors import InvalidInputError
 from neurodata.loader.channel_facts import ChannelFacts, channel_facts, columns_as
 from neurodata.loader.draw import Random, random_windows
-from neurodata.loader.feed import Feed, Function, Request, reads_of, scaling_of, statistics_of
+from neurodata.loader.feed import (
+    Feed,
+    Request,
+    of_kept,
+    reads_of,
+    scaling_of,
+    statistics_of,
+)
 from neurodata.loader.fetch import in_columns
 from neurodata.loader.grid import Grid, Wanted
 from neurodata.loader.joined import joined_of
@@ -115,7 +122,7 @@ class Cut:
             at = np.flatnonzero(wanted.keep)
             picks, left_out = picks[at], left_out + wanted.without
             reads = tuple((stream, own[at]) for stream, own in (*reads, *wanted.reads))
-        function = None if wanted is None else partial(_kept, wanted.function, at)
+        function = None if wanted is None else partial(of_kept, wanted.function, at)
         return Feed(
             picks=picks,
             fetcher=self.fetcher,
@@ -172,11 +179,6 @@ def _feed(
         picks = random_windows(spans, count, *place, accept=cut.accepts)
         return cut.feed(picks, Counter())
     return replace(cut, fetcher=replace(cut.fetcher, stride=stride)).feed(picks, left_out)
-
-
-def _kept(function: Function, kept: Array, at: Array) -> dict[str, Any]:
-    """Call a target function over the whole grid with indices into what was kept of it."""
-    return function(kept[at])
 
 
 def _onsets(

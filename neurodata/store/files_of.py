@@ -182,11 +182,6 @@ class _Handles:
 _HANDLES = _Handles(OPEN_FILES)
 
 
-def close_files(folder: Path) -> None:
-    """Close the files below a folder that were kept open for further reads."""
-    _HANDLES.drop(str(folder))
-
-
 def _after_fork(*_: Any) -> None:
     _HANDLES._lock = threading.Lock()
 
