@@ -112,7 +112,8 @@ def test_a_drawn_neighbourhood_edge_by_edge(
 
 @pytest.mark.parametrize("direction", ["in", "out", "both"])
 def test_all_neighbours_are_those_that_networkx_reaches(direction: Any) -> None:
-    networkx = pytest.importorskip("networkx")
+    import networkx
+
     held = network(nodes=200, edges=500)
     graph = held.node(0, "graph")
     made = networkx.MultiDiGraph()

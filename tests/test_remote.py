@@ -28,15 +28,11 @@ from neurodata.errors import (
     StoreError,
     UnsafeError,
 )
-from neurodata.store import Store, open_store
+from neurodata.store import Store, open_store, remote_io
 from neurodata.store import catalog as catalogue
 from neurodata.store.arrays import StoredArray
 from neurodata.store.chunk_cache import ChunkCache, clean_cache
 from neurodata.store.manifest import NAME, encode, version_of
-
-pytest.importorskip("aiohttp")
-
-from neurodata.store import remote_io
 from neurodata.store.remote import RemoteStore
 from neurodata.store.remote_http import HttpSource, _lead
 from neurodata.store.remote_io import RECENT_BYTES, Failure, Recent, engine
@@ -641,8 +637,6 @@ def test_two_processes_keep_one_bound(tmp_path: Path) -> None:
 
 
 def test_a_bucket_gives_the_same_store(local: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("s3fs")
-    pytest.importorskip("moto")
     with bucket(local.path.parent) as (url, client):
         options = {"endpoint_url": url, "key": "k", "secret": SECRET,
                    "client_kwargs": {"region_name": "us-east-1"}, "timeout_s": 5.0}  # fmt: skip
@@ -673,8 +667,6 @@ def test_a_bucket_gives_the_same_store(local: Store, monkeypatch: pytest.MonkeyP
 
 
 def test_a_bucket_without_catalogue_is_listed(local: Store, tmp_path: Path) -> None:
-    pytest.importorskip("s3fs")
-    pytest.importorskip("moto")
     shutil.copytree(local.path, tmp_path / "store")
     (tmp_path / "store" / catalogue.FILE).unlink()
     newest = local.folder("lab/c").relative_to(local.path).as_posix()
@@ -692,7 +684,6 @@ def test_a_bucket_without_catalogue_is_listed(local: Store, tmp_path: Path) -> N
 
 @pytest.fixture
 def hub(local: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    pytest.importorskip("huggingface_hub")
     with running(HubServer(local.path.parent)) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
