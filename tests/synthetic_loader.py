@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neurodata.splits import Split
-from neurodata.store.arrays import StoredNode
+from neurodata.store.version import StoredNode
 
 VERSION = "0123456789abcdef"
 

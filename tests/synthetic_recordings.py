@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neurodata.store.arrays import StoredNode
+from neurodata.store.version import StoredNode
 
 
 @dataclass

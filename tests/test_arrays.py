@@ -10,9 +10,24 @@ import pytest
 import xarray as xr
 import zarr
 
+from neurodata import compiled
 from neurodata.errors import IntegrityError
 from neurodata.store import Store, open_store
-from neurodata.store.arrays import StoredArray, StoredVersion
+from neurodata.store.arrays import StoredArray
+from neurodata.store.decode import decode_box
+from neurodata.store.version import StoredVersion
+
+
+@pytest.fixture(autouse=True, params=["plain", "compiled"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let chunks be decoded with and without the compiled loop."""
+    monkeypatch.setattr(compiled, "_ready", {})
+    if request.param == "compiled":
+        pytest.importorskip("numba")
+        assert compiled.wait_compiled("decode_chunks", np.dtype("u1")) is not None
+    else:
+        monkeypatch.setenv(compiled.OFF, "1")
+    return str(request.param)
 
 
 def boxes(shape: tuple[int, ...], count: int = 6) -> list[tuple[slice, ...]]:
@@ -83,6 +98,16 @@ def test_a_flipped_bit_anywhere_in_a_chunk_is_an_error(own_store: Store) -> None
             big(own_store).read(whole)
         path.write_bytes(clean)
     big(own_store).read(whole)
+
+
+def test_the_loop_does_the_work_where_it_can(sample_store: Store, way: str) -> None:
+    array = big(sample_store)
+    box = tuple(slice(0, n) for n in array.shape)
+    out = np.empty(array.shape, array.dtype)
+    assert decode_box(array, box, out) == (way == "compiled")
+    transposed = np.empty(array.shape[::-1], array.dtype).T
+    assert not decode_box(array, box, transposed)
+    np.testing.assert_array_equal(array.read(box, transposed), array.read(box))
 
 
 def test_a_file_that_is_cut_short_or_gone_is_an_error_and_no_crash(own_store: Store) -> None:

@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # From bottom to top; a module may import from its own layer and from those below.
 LAYERS = (
-    {"errors", "units", "resources", "clock", "slabs", "declare"},
+    {"errors", "compiled", "units", "resources", "clock", "slabs", "declare"},
     {"safe", "safe_hdf5", "schema", "invariants", "quality", "trace_quality", "privacy",
      "physical", "pipeline"},
     {"sources", "readers"},

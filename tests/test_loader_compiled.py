@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neurodata.compiled import OFF, address, compiled, wait_compiled
 from neurodata.loader import Patches, Windows
-from neurodata.loader.compiled import OFF, address, compiled, tables, wait_compiled
-from neurodata.loader.gain import gain_of, scale_into
+from neurodata.loader.gain import gain_of, scale_into, tables
 from tests.synthetic_stores import synthetic_series_store, synthetic_volume_store
 from tests.test_loader_engine import assert_same, made, rows
 
@@ -82,7 +82,7 @@ def test_batches_are_the_same_with_and_without(
     for name, kind in (("scale_windows", "i2"), ("scale_patches", "u2")):
         assert wait_compiled(name, np.dtype(kind)) is not None
     compiled_rows = [rows(made(s, sample=sample, memory_mb=memory_mb)) for s, sample in cases]
-    monkeypatch.setattr("neurodata.loader.compiled._ready", {})
+    monkeypatch.setattr("neurodata.compiled._ready", {})
     monkeypatch.setenv(OFF, "1")
     assert compiled("scale_windows", np.dtype("i2")) is None
     for one, (store, sample) in zip(compiled_rows, cases, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from neurodata.loader import (
 )
 from neurodata.loader.shuffle import shuffle_quality
 from neurodata.store import Store
+from neurodata.store.arrays import StoredArray
 from tests.synthetic_stores import synthetic_series_store, synthetic_volume_store, whole_split
 
 SMALL_MB = 1.0
@@ -227,6 +229,26 @@ def test_epochs_of_open_and_close_leave_nothing_behind(series: Store) -> None:
     after = handles(), threading.active_count(), len(gc.get_objects())
     assert after[:2] == before[:2]
     assert after[2] < before[2] + 2000
+
+
+def test_epochs_that_are_left_early_do_not_spoil_the_next(
+    series: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = rows(made(series, sample=Windows(2.0), memory_mb=500, threads=1))
+    read, random = StoredArray.read, np.random.default_rng(0)
+
+    def slowly(self: StoredArray, box: Any, out: Any = None) -> Any:
+        time.sleep(0.05 * (random.random() < 0.05))
+        return read(self, box, out)
+
+    monkeypatch.setattr(StoredArray, "read", slowly)
+    with made(series, sample=Windows(2.0), memory_mb=SMALL_MB) as loader:
+        assert loader.tier == "pool"
+        for stop in range(1, 25, 3):
+            for number, _ in enumerate(loader):
+                if number == stop:
+                    break
+            assert_same(rows(loader), expected)
 
 
 @pytest.mark.parametrize("memory_mb", [SMALL_MB, 500])

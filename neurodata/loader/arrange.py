@@ -87,7 +87,10 @@ def edges_of(
         axis = max(free, key=lambda a: (units[a] / edges[a], a))
         grown = [*edges]
         grown[axis] *= 2
-        taken = [e + max(0, x - s) for e, x, s in zip(grown, extent, step, strict=True)]
+        taken = [
+            e + max(0, x - s) if span else x
+            for e, x, s, span in zip(grown, extent, step, reach, strict=True)
+        ]
         if np.prod(taken, dtype="f8") * itemsize > nbytes:
             return tuple(edges)
         edges = grown

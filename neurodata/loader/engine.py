@@ -19,7 +19,7 @@ from neurodata.loader.pool import Half
 from neurodata.loader.recordings import Recordings
 from neurodata.loader.ring import Ring, bytes_of
 from neurodata.loader.run import AHEAD, Run
-from neurodata.loader.tiers import Direct, Pooled, Tier, plan_blocks
+from neurodata.loader.tiers import Direct, Plan, Pooled, Tier, plan_blocks
 from neurodata.loader.workers import Workers
 
 BLOCK_BYTES = 2**23
@@ -58,8 +58,6 @@ class Engine:
 
     Attributes
     ----------
-    blocks : Blocks or None
-        Of the samples; None where the order does not depend on them.
     capacity : float
         Bytes that a group of blocks may take.
     """
@@ -79,17 +77,22 @@ class Engine:
             batch = bytes_of(feed.fetcher.blank(feed.picks[:batch_size]))
             self._ahead = AHEAD if (AHEAD + 2) * batch <= budget / 2 else 1
             budget = max(budget - (self._ahead + 2) * batch, batch)
-        self.blocks: Blocks | None = None
+        self._plan: Plan | None = None
         self.capacity, self.tier_name = 0.0, "memory"
         self._block = int(min(max(budget / 64, 2**16), BLOCK_BYTES))
         if feed.reads:
-            blocks, total = plan_blocks(feed, recordings, self._block)
-            if total > budget and shuffle == "full":
+            plan = plan_blocks(feed, recordings, self._block)
+            if plan.nbytes > budget and shuffle == "full":
                 self.tier_name = "direct"
-            elif total > budget:
-                self.tier_name, self.blocks = "pool", blocks
+            elif plan.nbytes > budget:
+                self.tier_name, self._plan = "pool", plan
                 self.capacity = budget / 2
         self._forget()
+
+    @property
+    def blocks(self) -> Blocks | None:
+        """Blocks of the samples; None where the order does not depend on them."""
+        return None if self._plan is None else self._plan.blocks
 
     def _forget(self) -> None:
         self._process = os.getpid()
@@ -131,8 +134,8 @@ class Engine:
     def redraw(self, feed: Feed) -> None:
         """Go on with other samples of the same recordings, drawn for another epoch."""
         self._feed = feed
-        if self.blocks is not None:
-            self.blocks, _ = plan_blocks(feed, self._recordings, self._block)
+        if self._plan is not None:
+            self._plan = plan_blocks(feed, self._recordings, self._block)
 
     def _ready(self) -> Workers:
         """Return this process's threads, started where they are not."""
@@ -145,9 +148,9 @@ class Engine:
     def _new_tier(self, workers: Workers) -> Tier:
         if self.tier_name == "direct":
             return Direct()
-        if self.blocks is not None:
+        if self._plan is not None:
             self._halves = self._halves or (Half(int(self.capacity)), Half(int(self.capacity)))
-            return Pooled(self._recordings, workers, self._carrier, self.blocks, self._halves)
+            return Pooled(self._recordings, workers, self._carrier, self._plan, self._halves)
         keys = [key for stream, _ in self._feed.reads for key in stream.keys]
         return Tier(self._recordings, keys)
 

@@ -128,3 +128,13 @@ def _slab(target: Array, source: Array, gain: Gain, times: int) -> None:
     if gain.shifts:
         target += shift
     target *= factor
+
+
+def tables(gains: list[Gain], columns: int) -> tuple[Array, Array] | None:
+    """Return factors and shifts ``(gain, column)`` float32, or None where float64 is needed."""
+    if any(gain.exact for gain in gains):
+        return None
+    factors, shifts = (np.zeros((len(gains), columns), "f4") for _ in range(2))
+    for row, gain in enumerate(gains):
+        factors[row, : len(gain.factor)], shifts[row, : len(gain.shift)] = gain.rows
+    return factors, shifts

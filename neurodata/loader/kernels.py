@@ -8,21 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import carray, njit
 
 from neurodata.loader.plan import Array
-
-
-@intrinsic
-def _pointer(context: Any, address: Any) -> Any:
-    """Take a number for an address."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
-
-    return types.voidptr(types.uint64), generate
+from neurodata.store.calls import pointer
 
 
 @njit(nogil=True, cache=True)
@@ -48,7 +37,7 @@ def scale_windows(
     count, columns = out.shape[1], out.shape[2]
     for window in range(out.shape[0]):
         width, gain = widths[window], gains[window]
-        source = carray(_pointer(addresses[window]), (count, width), like.dtype)
+        source = carray(pointer(addresses[window]), (count, width), like.dtype)
         target, factor, shift = out[window], factors[gain], shifts[gain]
         shifted = False
         for column in range(width):
@@ -101,6 +90,16 @@ def scale_patches(
                     step = strides[patch]
                     place = addresses[patch] + np.uint64(channel) * step[0]
                     place += np.uint64(z) * step[1] + np.uint64(y) * step[2]
-                    source = carray(_pointer(place), (length,), like.dtype)
+                    source = carray(pointer(place), (length,), like.dtype)
                     for x in range(length):
                         target[x] = (np.float32(source[x]) + shift) * factor
+
+
+def nothing(name: str, kind: str) -> tuple[Any, ...]:
+    """Return arguments with which a loop does nothing, for one stored dtype."""
+    addresses, whole = np.zeros(0, "u8"), np.zeros(0, "i8")
+    table, like = np.zeros((1, 1), "f4"), np.zeros(0, kind)
+    if name == "scale_windows":
+        return addresses, whole, whole, table, table, like, np.zeros((0, 1, 1), "f4")
+    strides, out = np.zeros((0, 3), "u8"), np.zeros((0, 1, 1, 1, 1), "f4")
+    return addresses, strides, whole, whole, table, table, like, out

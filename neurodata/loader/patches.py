@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from neurodata.loader.compiled import address, compiled, tables
+from neurodata.compiled import address, compiled
 from neurodata.loader.fetch import Columns, Scaling, Stream, gains_of, masks_of, width_of
-from neurodata.loader.gain import Gain, scale_into
+from neurodata.loader.gain import Gain, scale_into, tables
 from neurodata.loader.plan import Array
 from neurodata.loader.recordings import AXES, Image, Recordings
 from neurodata.loader.ring import Blank

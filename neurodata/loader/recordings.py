@@ -13,7 +13,8 @@ import numpy as np
 
 from neurodata.errors import InvalidInputError
 from neurodata.loader.plan import Array
-from neurodata.store.arrays import StoredArray, StoredNode, StoredVersion
+from neurodata.store.arrays import StoredArray
+from neurodata.store.version import StoredNode, StoredVersion
 from neurodata.units import field_unit
 
 

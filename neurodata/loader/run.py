@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from neurodata.loader import compiled
+from neurodata import compiled
 from neurodata.loader.arrange import Order
 from neurodata.loader.carrier import BATCHES_AHEAD, Carrier, is_far, needs_of
 from neurodata.loader.feed import Feed
@@ -106,6 +106,7 @@ class Run:
                 for job in batch.jobs:
                     job.settle()
             self._coming.clear()
+            self._tier.leave()
 
     def _begin(self, first: int, stop: int) -> Batch:
         samples = self._order.samples[first:stop]
@@ -118,14 +119,14 @@ class Run:
         while at < stop:
             group = self._order.group_of(at)
             end = min(stop, int(self._order.stops[group]))
-            resident = self._tier.of(self._feed, self._wanted[group], group)
+            resident, decoded = self._tier.of(self._wanted[group], group)
             part = slice(at - first, end - first)
             tasks = self._tasks(batch, resident, part)
-            job = self._workers.run(tasks, urgent=True, after=brought)
+            job = self._workers.run(tasks, urgent=True, after=decoded or brought)
             self._tier.used(group, job)
             batch.jobs.append(job)
             if group + 1 < len(self._wanted) and len(self._wanted[group + 1]):
-                self._tier.ahead(self._feed, self._wanted[group + 1], group + 1)
+                self._tier.ahead(self._wanted[group + 1], group + 1)
             at = end
         return batch
 

@@ -124,7 +124,7 @@ class Patches:
             value = getattr(self, name)
             if value is None:
                 continue
-            if len(value) != 3 or any(int(n) != n or n < 1 for n in value):
+            if np.shape(value) != (3,) or any(int(n) != n or n < 1 for n in value):
                 raise InvalidInputError(
                     f"Patches({name})",
                     repr(value),

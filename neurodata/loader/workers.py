@@ -13,23 +13,35 @@ from typing import Any
 
 
 class Job:
-    """Some tasks that are done when the last of them is; the first failure is raised by `wait`."""
+    """Some tasks that are done when the last of them is; the first failure is raised by `wait`.
+
+    Attributes
+    ----------
+    done : Future
+        Of all tasks.
+    dropped : bool
+        Tasks that did not begin yet never will.
+    """
 
     def __init__(self, tasks: int) -> None:
         self._left = tasks
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
-        self._done = threading.Event()
+        self.done: Future[None] = Future()
+        self.dropped = False
         if tasks == 0:
-            self._done.set()
+            self.done.set_result(None)
 
     def finish(self, failure: BaseException | None = None) -> None:
         """Count one task as done."""
         with self._lock:
             self._failure = self._failure or failure
             self._left -= 1
-            if self._left == 0:
-                self._done.set()
+            left = self._left
+        if left == 0 and self._failure is None:
+            self.done.set_result(None)
+        elif left == 0:
+            self.done.set_exception(self._failure)
 
     def wait(self) -> None:
         """Wait for all tasks.
@@ -39,13 +51,15 @@ class Job:
         BaseException
             What the first task that failed raised.
         """
-        self.settle()
-        if self._failure is not None:
-            raise self._failure
+        self.done.result()
 
     def settle(self) -> None:
         """Wait for all tasks, whatever became of them."""
-        self._done.wait()
+        self.done.exception()
+
+    def drop(self) -> None:
+        """Leave out the tasks that did not begin yet."""
+        self.dropped = True
 
 
 class Workers:
@@ -154,7 +168,8 @@ def _work(queues: _Queues) -> None:
     while (item := queues.get()) is not None:
         job, task = item
         try:
-            task()
+            if not job.dropped:
+                task()
         except BaseException as failure:
             job.finish(failure)
         else:

@@ -7,10 +7,7 @@ have an entry for every chunk inside the array: a missing chunk is an error, nev
 
 from __future__ import annotations
 
-import hashlib
-import json
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -19,22 +16,17 @@ from typing import Any, NamedTuple
 
 import google_crc32c
 import numpy as np
-import numpy.typing as npt
 from numcodecs import blosc
 from numcodecs.vlen import VLenUTF8
 
-from neurodata.errors import IntegrityError, StoreError
-from neurodata.store.files_of import AGAIN, Files, Range
+from neurodata.errors import IntegrityError
+from neurodata.store.decode import Form, decode_box, form_of
+from neurodata.store.files_of import AGAIN, Array, Files, Range, room
 from neurodata.store.manifest import TREE
-from neurodata.store.ngff import OME
 
-Array = npt.NDArray[Any]
 Box = tuple[slice, ...]
 
 EMPTY = 2**64 - 1
-METADATA = "zarr.json"
-ZARR_ONLY = ("coordinates", OME)
-_scratch = threading.local()
 
 
 class _Piece(NamedTuple):
@@ -72,7 +64,7 @@ class StoredArray:
     sharded: bool
     compressed: bool
     checked: bool
-    _indices: dict[tuple[int, ...], Array] = field(default_factory=dict, repr=False)
+    _known: set[tuple[int, ...]] = field(default_factory=set, repr=False)
 
     @property
     def nbytes(self) -> int:
@@ -101,6 +93,8 @@ class StoredArray:
         """
         if out is None:
             out = np.empty([part.stop - part.start for part in box], self.dtype)
+        if decode_box(self, box, out):
+            return out
         for number, source, target, whole in self._pieces(box):
             place: Any = (*target, ...)  # a view also of an array without axes
             self._decode(number, source, out[place], whole)
@@ -116,7 +110,7 @@ class StoredArray:
             return []
         length = self._index_length
         shards = {self._shard(number) for number, *_ in self._pieces(box)}
-        return [(self._path(s), -length, length) for s in sorted(shards - self._indices.keys())]
+        return [(self._path(s), -length, length) for s in sorted(shards - self._known)]
 
     def _pieces(self, box: Box) -> Iterator[tuple[tuple[int, ...], Box, Box, bool]]:
         axes = [_meet(part, size) for part, size in zip(box, self.chunks, strict=True)]
@@ -129,33 +123,64 @@ class StoredArray:
             )
 
     def _shard(self, number: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple([n // count for n, count in zip(number, self._counts, strict=True)])
+        return tuple([n // count for n, count in zip(number, self.chunks_of_shard, strict=True)])
 
     def _path(self, shard: tuple[int, ...]) -> str:
         return "/".join([f"{TREE}/{self.key}/c", *map(str, shard)])
 
     def _range(self, number: tuple[int, ...]) -> Range:
         """Return path, first byte and length of a chunk."""
-        if not self.sharded:
-            path = self._path(number)
-            return path, 0, self.files.size(path)
         shard = self._shard(number)
-        index = self._indices.get(shard)
-        if index is None:
-            index = self._indices[shard] = self._index(shard)
-        inside = tuple([n % count for n, count in zip(number, self._counts, strict=True)])
-        start, length = index[inside].tolist()
-        return self._path(shard), start, length
+        path, inside = self.load_index(shard), 0
+        for at, count in zip(number, self.chunks_of_shard, strict=True):
+            inside = inside * count + at % count
+        start, length = self.entries[self.shard_number(shard), inside].tolist()
+        return path, start, length
+
+    def load_index(self, shard: tuple[int, ...]) -> str:
+        """Let a shard's part of `entries` be there, and return the shard's path.
+
+        A chunk that is a file of its own is a shard of one chunk, without an index.
+        """
+        path = self._path(shard)
+        if shard not in self._known:
+            whole = [0, self.files.size(path)]
+            index = self._index(shard).reshape(-1, 2) if self.sharded else whole
+            self.entries[self.shard_number(shard)] = index
+            self._known.add(shard)
+        return path
+
+    def shard_number(self, shard: tuple[int, ...]) -> int:
+        """Return which of all shards, in C order, one is."""
+        number = 0
+        for at, count in zip(shard, self.shard_grid, strict=True):
+            number = number * count + at
+        return number
 
     @cached_property
-    def _counts(self) -> tuple[int, ...]:
+    def entries(self) -> Array:
+        """First byte and length of each chunk, ``(shard, chunk, 2)``, once its index is loaded."""
+        return np.empty((prod(self.shard_grid), prod(self.chunks_of_shard), 2), "<u8")
+
+    @cached_property
+    def form(self) -> Form | None:
+        """What a compiled loop must know to decode it, None where it cannot."""
+        return form_of(self)
+
+    @cached_property
+    def shard_grid(self) -> tuple[int, ...]:
+        """Shards along each axis."""
+        return tuple(-(-n // size) for n, size in zip(self.shape, self.shards, strict=True))
+
+    @cached_property
+    def chunks_of_shard(self) -> tuple[int, ...]:
         """Chunks of a shard along each axis."""
         return tuple(big // small for big, small in zip(self.shards, self.chunks, strict=True))
 
     @property
     def _index_length(self) -> int:
         """Bytes of a shard's index: two numbers a chunk and a crc32c (sharding codec 1.0)."""
-        return 16 * prod(self._counts) + 4
+        return 16 * prod(self.chunks_of_shard) + 4
 
     def _index(self, shard: tuple[int, ...]) -> Array:
         path, length = self._path(shard), self._index_length
@@ -164,7 +189,7 @@ class StoredArray:
         numbers = np.frombuffer(data, "u1")
         if google_crc32c.value(numbers[:-4]) != int.from_bytes(data[-4:], "little"):
             raise IntegrityError(where, "a damaged shard index", "an intact one", AGAIN)
-        index = np.frombuffer(data, "<u8", count=length // 8).reshape(*self._counts, 2)
+        index = np.frombuffer(data, "<u8", count=length // 8).reshape(*self.chunks_of_shard, 2)
         used = index[
             tuple(
                 slice(0, ceil(min(big, n - at * big) / small))
@@ -196,7 +221,7 @@ class StoredArray:
             elif whole and target.flags.c_contiguous:
                 self._inflate(body, target)
             else:
-                chunk = _room(self._chunk_bytes).view(self.dtype).reshape(self.chunks)
+                chunk = room("chunk", self.chunk_bytes).view(self.dtype).reshape(self.chunks)
                 self._inflate(body, chunk)
                 target[...] = chunk[source]
         except (ValueError, RuntimeError) as error:
@@ -218,7 +243,8 @@ class StoredArray:
             raise ValueError("a checksum that differs")
 
     @cached_property
-    def _chunk_bytes(self) -> int:
+    def chunk_bytes(self) -> int:
+        """Bytes of a decoded chunk."""
         return prod(self.chunks) * self.dtype.itemsize
 
     def _checked(self, data: Array) -> Array:
@@ -246,143 +272,3 @@ def _meet(part: slice, size: int) -> list[_Piece]:
         source = slice(low - chunk * size, high - chunk * size)
         pieces.append(_Piece(chunk, source, slice(low - start, high - start), high - low == size))
     return pieces
-
-
-def _room(nbytes: int) -> Array:
-    """Return memory of this thread for one chunk."""
-    room: Array | None = getattr(_scratch, "room", None)
-    if room is None or room.nbytes < nbytes:
-        room = _scratch.room = np.empty(nbytes, "u1")
-    return room[:nbytes]
-
-
-@dataclass(frozen=True, eq=False)
-class StoredNode:
-    """A node of a version: its attributes and arrays.
-
-    Examples
-    --------
-    >>> import tempfile, neurodata
-    >>> store = neurodata.open_store(tempfile.mkdtemp(), create=True)
-    >>> _ = neurodata.ingest("eeg_fp1", store=store)
-    >>> node = store.arrays("eeg_fp1/test_utf8").nodes["eeg"]
-    >>> node.sizes["channel"], node["signal_adc"].dtype
-    (1, dtype('int16'))
-    """
-
-    attrs: Mapping[str, Any]
-    arrays: Mapping[str, StoredArray]
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.arrays
-
-    def __getitem__(self, name: str) -> StoredArray:
-        return self.arrays[name]
-
-    @cached_property
-    def sizes(self) -> dict[str, int]:
-        """Length of every dimension."""
-        pairs = (zip(array.dims, array.shape, strict=True) for array in self.arrays.values())
-        return {dim: n for pair in pairs for dim, n in pair}
-
-
-@dataclass(frozen=True, eq=False)
-class StoredVersion:
-    """One version of a recording, as it is stored.
-
-    Parameters
-    ----------
-    id, version : str
-    manifest : mapping
-    files : Files
-    """
-
-    id: str
-    version: str
-    manifest: Mapping[str, Any]
-    files: Files
-
-    @cached_property
-    def nodes(self) -> dict[str, StoredNode]:
-        """All nodes by path, ``"."`` being the root."""
-        folders = [
-            path.removesuffix(METADATA).removeprefix(TREE).strip("/") for path in self._metadata
-        ]
-        texts = dict(zip(folders, self._read(list(self._metadata)), strict=True))
-        groups = {path or ".": text for path, text in texts.items() if text["node_type"] == "group"}
-        arrays: dict[str, dict[str, StoredArray]] = {path: {} for path in groups}
-        for key, text in texts.items():
-            if text["node_type"] == "array":
-                parent, _, name = key.rpartition("/")
-                arrays[parent or "."][name] = _array(self.files, key, text)
-        return {
-            path: StoredNode(
-                {k: v for k, v in text.get("attributes", {}).items() if k not in ZARR_ONLY},
-                arrays[path],
-            )
-            for path, text in groups.items()
-        }
-
-    @cached_property
-    def _metadata(self) -> dict[str, Mapping[str, Any]]:
-        end = "/" + METADATA
-        return {e["path"]: e for e in self.manifest["files"] if e["path"].endswith(end)}
-
-    def _read(self, paths: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the metadata of groups and arrays, after comparing digests."""
-        sizes = [(path, 0, self._metadata[path]["size"]) for path in paths]
-        self.files.fetch(sizes)
-        found = []
-        for path, start, length in sizes:
-            data = self.files.read(path, start, length)
-            if hashlib.sha256(data).hexdigest() != self._metadata[path]["sha256"]:
-                where = f"{self.files.where}/{path}"
-                raise IntegrityError(where, "changed bytes", "the sha256 of the manifest", AGAIN)
-            found.append(json.loads(data))
-        return found
-
-
-def _array(files: Files, key: str, text: Mapping[str, Any]) -> StoredArray:
-    """Return an array from its metadata (Zarr v3 core, sharding codec 1.0).
-
-    Raises
-    ------
-    StoreError
-        When it is stored in a form that this library never writes.
-    """
-    outer = tuple(text["chunk_grid"]["configuration"]["chunk_shape"])
-    codecs, inner, sharded = text["codecs"], outer, False
-    if codecs[0]["name"] == "sharding_indexed":
-        setting = codecs[0]["configuration"]
-        codecs, inner, sharded = setting["codecs"], tuple(setting["chunk_shape"]), True
-        if [c["name"] for c in setting["index_codecs"]] != ["bytes", "crc32c"]:
-            raise _strange(key, str(setting["index_codecs"]))
-    names = [codec["name"] for codec in codecs]
-    if names[:1] not in (["bytes"], ["vlen-utf8"]) or names[1:] not in (
-        [], ["blosc"], ["crc32c"], ["blosc", "crc32c"],
-    ):  # fmt: skip
-        raise _strange(key, str(names))
-    is_text = names[0] == "vlen-utf8"
-    order = codecs[0].get("configuration", {}).get("endian", "little")
-    dtype = np.dtype(object) if is_text else np.dtype(text["data_type"])
-    if order != "little" or (not is_text and dtype.kind not in "biufc"):
-        raise _strange(key, f"{text['data_type']}, {order} endian")
-    return StoredArray(
-        files=files,
-        key=key,
-        dims=tuple(text.get("dimension_names") or ()),
-        shape=tuple(text["shape"]),
-        dtype=dtype,
-        attrs=text.get("attributes", {}),
-        chunks=inner,
-        shards=outer,
-        sharded=sharded,
-        compressed="blosc" in names,
-        checked="crc32c" in names,
-    )
-
-
-def _strange(key: str, found: str) -> StoreError:
-    return StoreError(
-        key, found, "a form of docs/format.md", "update neurodata, or ingest it again"
-    )

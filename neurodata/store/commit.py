@@ -17,12 +17,12 @@ import xarray as xr
 
 from neurodata.errors import IntegrityError, StoreError
 from neurodata.store import catalog, files, integrity
-from neurodata.store.arrays import StoredVersion
 from neurodata.store.digest import content_digest
 from neurodata.store.files_of import LocalFiles
 from neurodata.store.layout import check_preset
 from neurodata.store.manifest import NAME, TREE, build, check_part, encode, recipe, version_of
 from neurodata.store.tree import digest_tree, refuse_unfit, write_tree
+from neurodata.store.version import StoredVersion
 
 STAGING = ".staging"
 LOCK = "commit.lock"

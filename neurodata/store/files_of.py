@@ -54,6 +54,10 @@ class Files(Protocol):
         """Return the size of a file in bytes."""
         ...
 
+    def file(self, path: str) -> OpenFile | None:
+        """Return a file to read from by position while it is held, or None where there is none."""
+        ...
+
     def fetch(self, ranges: Sequence[Range]) -> None:
         """Get ready for these reads; what is near at hand needs nothing."""
         ...
@@ -87,13 +91,13 @@ class LocalFiles:
 
     def view(self, path: str, start: int, length: int) -> Array:
         """Return a part of a file in this thread's memory (see `Files`)."""
-        room = _room(length)
-        self.fill(path, start, [room])
-        return room
+        memory = room("packed", length)
+        self.fill(path, start, [memory])
+        return memory
 
     def fill(self, path: str, start: int, parts: Sequence[Array]) -> None:
         """Read a part of a file straight into memory (see `Files`)."""
-        handle = self._open(path)
+        handle = self.file(path)
         first = start if start >= 0 else max(0, handle.size + start)
         length = sum([part.nbytes for part in parts])
         try:
@@ -108,9 +112,10 @@ class LocalFiles:
 
     def size(self, path: str) -> int:
         """Return the size of a file in bytes."""
-        return self._open(path).size
+        return self.file(path).size
 
-    def _open(self, path: str) -> _Handle:
+    def file(self, path: str) -> OpenFile:
+        """Return an open file (see `Files`)."""
         handle = _HANDLES.get(f"{self.where}{os.sep}{path}")
         if handle.size != self.sizes.get(path):
             found, expected = f"{handle.size} bytes", f"{self.sizes.get(path)} bytes"
@@ -125,16 +130,17 @@ class LocalFiles:
         _HANDLES.drop(self.where)
 
 
-def _room(nbytes: int) -> Array:
+def room(name: str, nbytes: int) -> Array:
     """Return memory of this thread; to touch new pages costs more than to read into them."""
-    room: Array | None = getattr(_own, "room", None)
-    if room is None or room.nbytes < nbytes:
-        room = _own.room = np.empty(nbytes, "u1")
-    return room[:nbytes]
+    memory: Array | None = getattr(_own, name, None)
+    if memory is None or memory.nbytes < nbytes:
+        memory = np.empty(nbytes, "u1")
+        setattr(_own, name, memory)
+    return memory[:nbytes]
 
 
-class _Handle:
-    """An open file; it is closed when nobody reads from it any more."""
+class OpenFile:
+    """An open file and its descriptor; it is closed when nobody reads from it any more."""
 
     __slots__ = ("descriptor", "path", "size")
 
@@ -157,16 +163,16 @@ class _Handles:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._open: OrderedDict[str, _Handle] = OrderedDict()
+        self._open: OrderedDict[str, OpenFile] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, path: str) -> _Handle:
+    def get(self, path: str) -> OpenFile:
         with self._lock:
             handle = self._open.get(path)
             if handle is not None:
                 self._open.move_to_end(path)
                 return handle
-        handle = _Handle(path)
+        handle = OpenFile(path)
         with self._lock:
             self._open[path] = handle
             while len(self._open) > self._limit:

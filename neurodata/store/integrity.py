@@ -19,8 +19,8 @@ import numpy as np
 from neurodata.errors import IntegrityError, Problem
 from neurodata.store import files
 from neurodata.store.manifest import NAME, TREE, read
+from neurodata.store.version import METADATA
 
-METADATA = "zarr.json"
 EMPTY = 2**64 - 1
 AGAIN = "restore the folder from a copy, or delete it and ingest the source again"
 

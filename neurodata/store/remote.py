@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from neurodata.errors import InvalidInputError, NotFoundError, Problem, StoreError
 from neurodata.store import catalog
-from neurodata.store.arrays import StoredVersion
 from neurodata.store.chunk_cache import DEFAULT_MB, ChunkCache, cache_folder
 from neurodata.store.commit import Published
 from neurodata.store.manifest import PART
@@ -22,6 +21,7 @@ from neurodata.store.remote_manifest import is_version, read_manifest
 from neurodata.store.remote_s3 import S3Source
 from neurodata.store.remote_tree import open_stored
 from neurodata.store.store import Store
+from neurodata.store.version import StoredVersion
 
 if TYPE_CHECKING:
     import pandas as pd

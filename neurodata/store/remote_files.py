@@ -113,6 +113,9 @@ class RemoteFiles:
         """Return a part of a file as uint8."""
         return np.frombuffer(self.read(path, start, length), "u1")
 
+    def file(self, path: str) -> None:
+        """Return nothing: there is no whole file here."""
+
     def fill(self, path: str, start: int, parts: Sequence[Array]) -> None:
         """Read a part of a file into arrays, end to end."""
         data = self.view(path, start, sum(part.nbytes for part in parts))

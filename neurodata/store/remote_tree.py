@@ -10,9 +10,10 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from neurodata.store.arrays import METADATA, StoredArray, StoredVersion
+from neurodata.store.arrays import StoredArray
 from neurodata.store.manifest import TREE
 from neurodata.store.tree import COORDINATES, LAZY
+from neurodata.store.version import METADATA, StoredVersion
 
 BLOCK_BYTES = 2**20
 

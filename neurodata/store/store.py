@@ -20,11 +20,11 @@ from neurodata.errors import (
 )
 from neurodata.physical import physical
 from neurodata.store import catalog, files, integrity
-from neurodata.store.arrays import StoredVersion
 from neurodata.store.commit import LOCK, STAGING, Published, publish, sweep, versions
 from neurodata.store.files_of import LocalFiles
 from neurodata.store.manifest import NAME, TREE, read, recipe
 from neurodata.store.tree import open_tree
+from neurodata.store.version import StoredVersion
 
 if TYPE_CHECKING:
     import pandas as pd

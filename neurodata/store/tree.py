@@ -15,13 +15,14 @@ import zarr
 from zarr.storage import LocalStore
 
 from neurodata.errors import StoreError
-from neurodata.store.arrays import StoredArray, StoredVersion
+from neurodata.store.arrays import StoredArray
 from neurodata.store.digest import ArrayDigest, canonical, is_text, plain
 from neurodata.store.layout import Codec, Layout, Preset, choose, codecs, pick_codec, steps
 from neurodata.store.ngff import OME, multiscales
 from neurodata.store.shards import Array, Box, Rooms, Target, ahead, sample
 from neurodata.store.shards import Written as Part
 from neurodata.store.spool import Scratch, Source
+from neurodata.store.version import StoredVersion
 
 COORDINATES = "coordinates"
 KINDS = "biufcUOT"

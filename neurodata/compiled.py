@@ -9,12 +9,15 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-
-from neurodata.loader.gain import Gain
-from neurodata.loader.plan import Array
+import numpy.typing as npt
 
 OFF = "NEURODATA_NO_NUMBA"
 KINDS = ("i1", "u1", "i2", "u2", "f4")
+HOMES = {
+    "scale_windows": "neurodata.loader.kernels",
+    "scale_patches": "neurodata.loader.kernels",
+    "decode_chunks": "neurodata.store.kernels",
+}
 _lock = threading.RLock()  # held while a loop is loaded; no process is forked meanwhile
 _ready: dict[tuple[str, str], Any] = {}
 _asked: set[tuple[str, str]] = set()
@@ -27,7 +30,7 @@ def begin() -> None:
 
 
 def compiled(name: str, dtype: np.dtype[Any]) -> Any | None:
-    """Return a loop of `neurodata.loader.kernels` for a stored dtype, once it is loaded.
+    """Return a loop for a stored dtype, once it is loaded; its module is in ``HOMES``.
 
     After `begin`, the first call loads it in a thread; until it is there, NumPy does the same.
     """
@@ -56,31 +59,12 @@ def _load(name: str, kind: str) -> None:
     """Load or compile a loop for one dtype by calling it on nothing."""
     try:
         with _lock:
-            loop = getattr(importlib.import_module("neurodata.loader.kernels"), name)
-            _call_on_nothing(loop, name, kind)
+            home = importlib.import_module(HOMES[name])
+            loop = getattr(home, name)
+            loop(*home.nothing(name, kind))
             _ready[(name, kind)] = loop
     except Exception:  # numba may not know this machine or NumPy: NumPy does it then
         return
-
-
-def _call_on_nothing(loop: Any, name: str, kind: str) -> None:
-    addresses, whole = np.zeros(0, "u8"), np.zeros(0, "i8")
-    table, like = np.zeros((1, 1), "f4"), np.zeros(0, kind)
-    if name == "scale_windows":
-        loop(addresses, whole, whole, table, table, like, np.zeros((0, 1, 1), "f4"))
-    else:
-        strides, out = np.zeros((0, 3), "u8"), np.zeros((0, 1, 1, 1, 1), "f4")
-        loop(addresses, strides, whole, whole, table, table, like, out)
-
-
-def tables(gains: list[Gain], columns: int) -> tuple[Array, Array] | None:
-    """Return factors and shifts ``(gain, column)`` float32, or None where float64 is needed."""
-    if any(gain.exact for gain in gains):
-        return None
-    factors, shifts = (np.zeros((len(gains), columns), "f4") for _ in range(2))
-    for row, gain in enumerate(gains):
-        factors[row, : len(gain.factor)], shifts[row, : len(gain.shift)] = gain.rows
-    return factors, shifts
 
 
 def _after_fork() -> None:
@@ -92,7 +76,7 @@ def _after_fork() -> None:
 os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_after_fork)
 
 
-def address(array: Array) -> int:
+def address(array: npt.NDArray[Any]) -> int:
     """Return where an array's first number is in memory."""
     place: int = array.__array_interface__["data"][0]
     return place
