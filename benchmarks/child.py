@@ -61,7 +61,14 @@ def _read(module: Any, case: Case, order: dict[str, Any], emit: Emit) -> None:
     batches = iter(module.batches(case))
     batch = next(batches)
     emit(event="first", first_batch_s=time.perf_counter() - start)
+    if case.workload.cold:
+        batch, facts = _steady(module, case, batches, order["window_s"], start, batch)
+        emit(event="measured", **facts)
+        return
     del batch
+    start = time.perf_counter()
+    getattr(module, "settle", int)()
+    emit(event="settled", settle_s=time.perf_counter() - start)
     _warm_up(module, case, batches, order["warm_s"])
     batch, facts = _steady(module, case, batches, order["window_s"])
     emit(event="measured", **facts)
@@ -110,12 +117,18 @@ def samples_in_epoch(case: Case) -> int:
 
 
 def _steady(
-    module: Any, case: Case, batches: Iterator[Any], window_s: float
+    module: Any,
+    case: Case,
+    batches: Iterator[Any],
+    window_s: float,
+    start: float | None = None,
+    first: Any = None,
 ) -> tuple[Any, dict[str, Any]]:
+    """Draw batches for a while, from now on or from an earlier start with a first batch."""
     load = proc.Load(os.getpid())
-    samples = number = 0
-    waited_s = 0.0
-    start = now = time.perf_counter()
+    samples, number = (0, 0) if first is None else (_count(module, first), 1)
+    waited_s, now = 0.0, time.perf_counter()
+    start = now if start is None else start
     while now - start < window_s or (number < FEWEST_BATCHES and now - start < 5 * window_s):
         asked = time.perf_counter()
         batch = next(batches)

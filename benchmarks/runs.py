@@ -68,7 +68,6 @@ def jobs_of(options: Options) -> list[Job]:
         for one in TABLE
         for workers in one.workers
         if workload in one.workloads
-        and not WORKLOADS[workload].later
         and workload in (options.only or WORKLOADS)
         and one.name in (options.candidates or {one.name})
         and not (options.quick and (workers or (one.name in NOT_QUICK and not options.candidates)))
@@ -121,7 +120,9 @@ def measure_workload(
 
 
 def _measured(job: Job, options: Options, number: int, say: Callable[[str], None]) -> Row:
-    _read_through(_case(job, options).folder / job.candidate.form, job.candidate.form)
+    case = _case(job, options)
+    if job.candidate.form:
+        each_file(case.folder / job.candidate.form, drop if case.workload.cold else read_through)
     row = _row(job, options, _child("run", job, options, number), number)
     shown = row.get("error") or f"{row['rate']:,.0f} {WORKLOADS[job.workload].unit}"
     check = f" {row['check']}" if row.get("check", "equal") != "equal" else ""
@@ -180,15 +181,24 @@ def _maker(job: Job) -> Job:
     return replace(job, candidate=makers[0], workers=0)
 
 
-def _read_through(folder: Path, form: str) -> None:
-    """Read a prepared form once, so that all candidates find theirs in the page cache."""
-    if not form:
-        return
+def each_file(folder: Path, do: Callable[[int], None]) -> None:
+    """Do something with every file of a prepared form, given as an open descriptor."""
     for file in sorted(folder.rglob("*")):
         if file.is_file():
             with file.open("rb", buffering=0) as stream:
-                while stream.read(2**24):
-                    pass
+                do(stream.fileno())
+
+
+def read_through(file: int) -> None:
+    """Read a file once, so that all candidates find theirs in the page cache."""
+    while os.read(file, 2**24):
+        pass
+
+
+def drop(file: int) -> None:
+    """Let the kernel forget what it keeps of a file."""
+    os.fsync(file)
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _child(task: str, job: Job, options: Options, number: int) -> Row:

@@ -77,6 +77,8 @@ class Workload:
         ``(time, channel)``, ``([channel,] z, y, x)``, ``(bins, units)``, fan-outs of a graph.
     step_s : float
         How long the consumer works on a batch, asleep.
+    cold : bool
+        Files are not in the page cache; time counts from opening on, and nothing is warmed up.
     """
 
     name: str
@@ -86,7 +88,7 @@ class Workload:
     title: str
     unit: str = "samples/s"
     step_s: float = 0.0
-    later: bool = False
+    cold: bool = False
 
     @property
     def writes(self) -> bool:
@@ -112,8 +114,15 @@ WORKLOADS = {
         ),
         Workload("writing", "writing", (), 0, "Writing: float32 array of 64 channels", "MB/s"),
         Workload("waiting", "eeg64", EEG, 64, "EEG windows, 20 ms of work a batch", step_s=0.02),
-        # The seam for reads over HTTP or object storage: give it candidates and drop `later`.
-        Workload("remote", "eeg64", EEG, 64, "EEG windows from object storage", later=True),
+        Workload("eeg64_cold", "eeg64", EEG, 64, "EEG windows, cold file cache", cold=True),
+        Workload(
+            "microscopy_cold",
+            "microscopy",
+            (3, 64, 64, 64),
+            8,
+            "Microscopy patches, cold file cache",
+            cold=True,
+        ),
     )
 }
 

@@ -169,7 +169,6 @@ def test_a_missing_environment_is_a_row_and_not_the_end(tmp_path: Path) -> None:
 def test_jobs_are_those_asked_for_and_quick_ones_have_no_workers(tmp_path: Path) -> None:
     every = runs.jobs_of(runs.Options(data=tmp_path))
     assert {job.workers for job in every} == {0, 2}
-    assert "remote" not in {job.workload for job in every}
     assert {job.workers for job in runs.jobs_of(runs.Options(data=tmp_path, quick=True))} == {0}
 
 

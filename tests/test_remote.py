@@ -587,9 +587,17 @@ def fill(folder: str, seed: int, out: Any) -> None:
     out.put(most)
 
 
+def ended(work: Any, *arguments: Any) -> None:
+    """Work, and end without joining what the session's other threads left to a fork."""
+    work(*arguments)
+    arguments[-1].close()
+    arguments[-1].join_thread()
+    os._exit(0)
+
+
 def gathered(context: Any, work: Any, arguments: list[tuple[Any, ...]]) -> list[Any]:
     out = context.Queue()
-    processes = [context.Process(target=work, args=(*a, out)) for a in arguments]
+    processes = [context.Process(target=ended, args=(work, *a, out)) for a in arguments]
     for process in processes:
         process.start()
     found = [out.get(timeout=60) for _ in processes]

@@ -56,6 +56,7 @@ class Candidate:
 
 
 LOADED = (*SERIES, "microscopy", *MRI)
+COLD = ("eeg64_cold", "microscopy_cold")
 STORE = "neurodata_store"
 UNCOMPRESSED = "uncompressed files, no checksums"
 TABLE = (
@@ -65,7 +66,7 @@ TABLE = (
         easier=GRID, note="memory for all arrays",
     ),
     Candidate(
-        "neurodata_quarter", "own", "project", (*LOADED, "spike_bins", "waiting"), STORE,
+        "neurodata_quarter", "own", "project", (*LOADED, *COLD, "spike_bins", "waiting"), STORE,
         easier=GRID, note="memory for a quarter",
     ),
     Candidate(
@@ -76,29 +77,32 @@ TABLE = (
     Candidate("neurodata", "own_writing", "project", ("writing",), "", note="lz4, crc32c"),
     # floors: NumPy on memory-mapped files
     Candidate(
-        "floor_channel_first", "floors", "project", (*SERIES, "waiting"), "channel_first",
+        "floor_channel_first", "floors", "project", (*SERIES, COLD[0], "waiting"), "channel_first",
         easier=UNCOMPRESSED, note="float32 (channel, time)",
     ),
     Candidate(
-        "floor_time_major", "floors", "project", SERIES, "time_major",
+        "floor_time_major", "floors", "project", (*SERIES, COLD[0]), "time_major",
         easier=UNCOMPRESSED, note="float32 (time, channel)",
     ),
     Candidate(
-        "floor", "floors", "project", ("microscopy", *MRI), "float_volumes",
+        "floor", "floors", "project", ("microscopy", COLD[1], *MRI), "float_volumes",
         easier=UNCOMPRESSED, note="native for microscopy, float32 for MRI",
     ),
     Candidate("floor", "floors_events", "project", ("spike_bins",), "", easier=DECODED),
     Candidate("floor", "floors_events", "project", ("graph_neighbours",), "", easier=DECODED),
     # general array libraries, on the project's own store
     Candidate("zarr_python", "zarr_python", "project", LOADED, STORE),
-    Candidate("tensorstore", "tensorstore_reads", "arrays", LOADED, STORE),
+    Candidate("tensorstore", "tensorstore_reads", "arrays", (*LOADED, *COLD), STORE),
     Candidate(
         "xbatcher", "xbatcher_grid", "arrays", ("eeg64", "microscopy", *MRI), STORE, BOTH, GRID
     ),
     # loaders for neuroscience
-    Candidate("torch_brain", "torch_brain_windows", "arrays", (*SERIES, "waiting"), "hdf5", BOTH),
     Candidate(
-        "braindecode_lazy", "braindecode_windows", "images", ("eeg64", "meg306"), "fif", BOTH, GRID
+        "torch_brain", "torch_brain_windows", "arrays", (*SERIES, COLD[0], "waiting"), "hdf5", BOTH
+    ),
+    Candidate(
+        "braindecode_lazy", "braindecode_windows", "images", ("eeg64", "meg306", COLD[0]),
+        "fif", BOTH, GRID,
     ),
     Candidate(
         "braindecode_preload", "braindecode_windows", "images", ("eeg64", "meg306", "waiting"),
@@ -114,7 +118,9 @@ TABLE = (
         "one int32 volume in memory",
     ),
     Candidate("torchio_volumes", "torchio_volumes", "images", ("mri_volumes",), "nifti", BOTH),
-    Candidate("gunpowder", "gunpowder_patches", "images", ("microscopy",), "gunpowder", BOTH),
+    Candidate(
+        "gunpowder", "gunpowder_patches", "images", ("microscopy", COLD[1]), "gunpowder", BOTH
+    ),
     Candidate("tonic", "tonic_frames", "events", ("spike_bins",), "shd", BOTH),
     Candidate(
         "tonic_disk_cache", "tonic_frames", "events", ("spike_bins",), "shd", BOTH,
@@ -127,8 +133,8 @@ TABLE = (
     Candidate("pyg", "pyg_neighbours", "graphs", ("graph_neighbours",), "", BOTH, DECODED),
     # formats for streaming of prepared samples
     Candidate(
-        "litdata", "litdata_samples", "arrays", (*SERIES, "mri_volumes", "waiting"), "litdata",
-        BOTH, PRE_CUT,
+        "litdata", "litdata_samples", "arrays", (*SERIES, COLD[0], "mri_volumes", "waiting"),
+        "litdata", BOTH, PRE_CUT,
     ),
     Candidate(
         "webdataset", "webdataset_samples", "arrays", (*SERIES, "mri_volumes"), "webdataset",

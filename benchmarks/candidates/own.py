@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,10 @@ import numpy as np
 import xarray as xr
 
 import neurodata
+import neurodata.loader.loading  # imports are apart, here as for all peers
 from benchmarks.workloads import Case
+from neurodata.compiled import wait_compiled
 from neurodata.loader import Random
-
-if find_spec("numba"):  # loaded beside the first batches otherwise; imports are apart here
-    import neurodata.loader.kernels
 
 DATASET = "synthetic"
 INDEX = "arrays.json"
@@ -25,6 +23,13 @@ SLACK = 1.25
 BATCHES = 4
 FEWEST_MB = 16.0
 SI = {"eeg64": ("V", 1e6, "EEG"), "meg306": ("T", 1e15, "MEG")}
+LOOPS = (
+    ("decode_chunks", "u1"),
+    ("scale_windows", "i2"),
+    ("scale_windows", "f4"),
+    ("scale_patches", "i2"),
+    ("scale_patches", "u2"),
+)
 MAIN = ("signal", "signal_adc", "image_adc", "time_s")
 Batch = dict[str, Any]
 
@@ -159,6 +164,12 @@ def _sample(case: Case) -> Any:
     if dataset.kind == "spikes":
         return neurodata.SpikeBins(bin_s=1.0 / shape[0], length_s=1.0)
     return neurodata.Windows(length_s=shape[0] / dataset.rate_hz)
+
+
+def settle() -> None:
+    """Wait for the compiled loops, which load beside the first batches."""
+    for name, kind in LOOPS:
+        wait_compiled(name, np.dtype(kind))
 
 
 def count(batch: Batch) -> int:

@@ -23,6 +23,7 @@ from neurodata.store.remote_manifest import is_version, read_manifest
 
 LIMIT_BYTES = 2**30
 LISTED_LIMIT = 10_000
+TRIES = 5
 MAGIC = b"SQLite format 3\0"
 
 
@@ -50,11 +51,8 @@ class RemoteCatalog:
     @contextlib.contextmanager
     def connected(self) -> Iterator[sqlite3.Connection]:
         """Open the local copy, read-only."""
-        if not self.cache.has(self._key):
-            self._key = self._renew()
-        address = f"{self.cache.path(self._key).as_uri()}?mode=ro&immutable=1"
         try:
-            with closing(sqlite3.connect(address, uri=True)) as connection:
+            with closing(self._connection()) as connection:
                 connection.row_factory = sqlite3.Row
                 connection.execute("PRAGMA trusted_schema = OFF")
                 yield connection
@@ -62,6 +60,19 @@ class RemoteCatalog:
             self.cache.drop(self._key)
             found = f"no readable catalogue ({error})"
             raise no_catalogue(self.source.where, found) from error
+
+    def _connection(self) -> sqlite3.Connection:
+        """Connect to the copy; another process that makes room may remove it at any time."""
+        for left in reversed(range(TRIES)):
+            if not self.cache.has(self._key):
+                self._key = self._renew()
+            address = f"{self.cache.path(self._key).as_uri()}?mode=ro&immutable=1"
+            try:
+                return sqlite3.connect(address, uri=True)
+            except sqlite3.OperationalError:
+                if not left or self.cache.has(self._key):
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     def _renew(self) -> str:
         """Get the catalogue and return its name in the cache."""
