@@ -28,6 +28,7 @@ from neurodata.readers.bids import entities
 from neurodata.safe import Raw
 from neurodata.schema import expected, validate
 from neurodata.sources import Fingerprint, matching
+from neurodata.steps import apply, parse
 from neurodata.store import Store, open_store
 
 Status = Literal["new", "same", "alias", "failed"]
@@ -217,7 +218,7 @@ def _publish(job: Job, raw: Raw, inputs: Mapping[Path, Fingerprint], store: Stor
         "reader": job.reader,
         "options": job.options,
         "declarations": {**job.attrs, **job.declare},
-        "steps": [],
+        "steps": [step.record() for step in parse(job.steps)],
     }
     if known := store.known(job.dataset, job.recording, provenance):
         content = store.manifest(known)["content"]
@@ -251,6 +252,7 @@ def normalise(job: Job, raw: Raw) -> tuple[xr.DataTree, tuple[Problem, ...]]:
     declare = Declared(job.declare)
     tree = reader(job.reader).read(raw, declare)
     _add_facts(tree, job, declare, raw)
+    tree = apply(tree, parse(job.steps))
     tree, dropped = scrub(tree)
     problems = (*raw.problems, *dropped, *validate(tree, {"nodes": job.nodes}), *_unused(declare))
     if any(problem.level == "error" for problem in problems):

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from neurodata import resources
 from neurodata.declare import Value
 from neurodata.errors import NotFoundError, PipelineError
 
+TODO = "TODO"
 ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"
 
 
@@ -97,13 +98,20 @@ class Pipeline(Part):
     options: dict[str, Any] = {}
     layout: Literal["default", "small", "random"] = "default"
     declare: dict[str, Value] = {}
-    steps: tuple[dict[str, Any], ...] = Field(default=(), max_length=0)
+    steps: tuple[dict[str, Any], ...] = ()
     labels: dict[str, Label] = {}
     groups: str = "subject"
     splits: tuple[SplitSpec, ...] = ()
     tasks: tuple[TaskSpec, ...] = ()
     expect: Expect = Expect()
     card: Card = Card()
+
+    @field_validator("title", "licence", "citation", "modality")
+    @classmethod
+    def _filled_in(cls, text: str) -> str:
+        if text == TODO:
+            raise ValueError(f"{TODO}: fill it in")
+        return text
 
 
 class _Loader(yaml.SafeLoader):

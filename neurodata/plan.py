@@ -22,6 +22,7 @@ from neurodata.pipeline import (
 )
 from neurodata.recognise import UNFIT, Found, recognise
 from neurodata.sources import Fingerprint, Scan, matching, scan
+from neurodata.steps import parse
 from neurodata.store.layout import Preset
 
 SIDE_FILE = "neurodata.yaml"
@@ -42,6 +43,7 @@ class Job:
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     attrs: dict[str, str] = field(default_factory=dict)
     layout: Preset = "default"
+    steps: tuple[dict[str, Any], ...] = ()
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -113,6 +115,7 @@ def _of_pipeline(
     pipeline: Pipeline, folder: Path, dataset: str | None, declare: dict[str, Value]
 ) -> Plan:
     name = dataset or pipeline.id
+    parse(pipeline.steps)
     jobs: list[Job] = []
     problems: list[Problem] = []
     facts = {"modality": pipeline.modality, "licence": pipeline.licence,
@@ -129,7 +132,8 @@ def _of_pipeline(
         expected = {file.name: Fingerprint(file.size, file.sha256) for file in source.files}
         jobs += [
             _job(name, wanted.root, item, stated, attrs=facts, options=pipeline.options,
-                 expected=expected, nodes=pipeline.expect.nodes, layout=pipeline.layout)
+                 expected=expected, nodes=pipeline.expect.nodes, layout=pipeline.layout,
+                 steps=pipeline.steps)
             for item in found
         ]  # fmt: skip
     return _checked(name, jobs, [*dict.fromkeys(problems), *_unlisted(scans)], pipeline.expect)

@@ -241,6 +241,25 @@ def serve(
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="A raw folder.")],
+    out: Annotated[Path | None, typer.Option(help="The file; default is FOLDER.yaml.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a first pipeline for a raw folder. Example: neurodata init raw/ --out lab.yaml."""
+
+    def verb() -> Outcome:
+        from neurodata.draft import draft
+
+        made = draft(folder, out)
+        wanting = sum(bool(row["to declare"]) for row in made.recordings)
+        says = f"{made.path}: {len(made.recordings)} recordings, {wanting} lack facts"
+        return Outcome(made.recordings, made.problems, f"{says}; fill in what says TODO")
+
+    run(verb, as_json)
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"),
     direct: Annotated[bool, typer.Option("--direct", help="Without Prefect.")] = False,

@@ -64,7 +64,8 @@ def edges_of(
     extent : ints (axis,)
         Items of one sample.
     reach : ints (axis,)
-        Range of the samples' first items; an axis along which all start alike is never cut.
+        Range of the samples' first items. An axis along which this is less than a sample's own
+        extent is never cut: blocks would hold much the same.
     chunks, step : ints (axis,)
         Stored chunk, and distance between neighbouring samples.
 
@@ -75,6 +76,7 @@ def edges_of(
     >>> edges_of((3, 64, 64, 64), (0, 448, 448, 448), (1, 32, 32, 32), (3, 64, 64, 64), 2, 2**23)
     (3, 64, 128, 128)
     """
+    reach = [0 if span < size else span for span, size in zip(reach, extent, strict=True)]
     units = [
         max(size, 1) if span == 0 else _common(max(s, 1), chunk, span)
         for size, span, chunk, s in zip(extent, reach, chunks, step, strict=True)
