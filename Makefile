@@ -37,7 +37,7 @@ test-312:
 ifneq ($(PYTHON312),)
 	test -x $(VENV312)/bin/python || $(PYTHON312) -m venv $(VENV312)
 	test -e $(VENV312)/.done -a ! pyproject.toml -nt $(VENV312)/.done || { \
-	  $(VENV312)/bin/python -m pip install --quiet --editable '.[calcium,mri,microscopy,models,report,hub,remote,flows,dev]' \
+	  $(VENV312)/bin/python -m pip install --quiet --editable '.[calcium,eeg,ecg,ephys,mri,microscopy,connectome,models,report,hub,remote,flows,dev]' \
 	  && touch $(VENV312)/.done; }
 	$(VENV312)/bin/python -m pytest -n 2 --dist loadfile -m "not torch and not flows"
 else

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neurodata.errors import NeurodataError, Problem
+    from neurodata.exchange import from_mne, from_nibabel, to_mne, to_nibabel
     from neurodata.ingestion import ingest, ingest_recording
     from neurodata.loader import (
         Graphs,
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "NeurodataError": "errors",
     "Problem": "errors",
+    "from_mne": "exchange",
+    "from_nibabel": "exchange",
+    "to_mne": "exchange",
+    "to_nibabel": "exchange",
     "open_store": "store",
     "Store": "store",
     "ingest": "ingestion",
@@ -57,11 +62,15 @@ __all__ = [
     "Volumes",
     "Windows",
     "audit",
+    "from_mne",
+    "from_nibabel",
     "ingest",
     "ingest_recording",
     "load",
     "make_split",
     "open_store",
+    "to_mne",
+    "to_nibabel",
     "validate",
 ]
 

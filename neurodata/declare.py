@@ -15,8 +15,9 @@ KEYS = (
     "rate_hz", "start_s",
     "stop_s", "voxel_um", "voxel_mm", "axes", "subject", "session", "run", "task",
     "species", "sex", "licence", "citation", "modality", "directed", "weight_units", "time_units",
+    "masks", "missing_chunks",
 )  # fmt: skip
-FAMILIES = ("units.", "columns.")
+FAMILIES = ("units.", "columns.", "variables.")
 NUMBERS = ("rate_hz", "start_s", "stop_s", "voxel_um", "voxel_mm", "directed")
 """All other facts are text, so that subject 01 stays 01."""
 
@@ -27,7 +28,8 @@ class Declared:
     Parameters
     ----------
     facts : mapping of str to value
-        Keys as on the command line: ``rate_hz``, ``units.Cz``, ``columns.source``.
+        Keys as on the command line: ``rate_hz``, ``units.Cz``, ``columns.source``,
+        ``variables.signal``.
 
     Raises
     ------
@@ -48,7 +50,9 @@ class Declared:
         for key, value in self.facts.items():
             if key not in KEYS and not str(key).startswith(FAMILIES):
                 raise InvalidInputError(
-                    f"--set {key}", "an unknown fact", ", ".join(KEYS) + ", units.*, columns.*"
+                    f"--set {key}",
+                    "an unknown fact",
+                    ", ".join((*KEYS, *(f"{family}*" for family in FAMILIES))),
                 )
             if key in NUMBERS:
                 items, wanted = value if isinstance(value, list) else [value], "finite number(s)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -46,7 +47,7 @@ def _names(name: str, node: xr.Dataset, keys: list[str]) -> Iterator[Problem]:
         blank = sum(not value.strip() for value in values)
         if blank:
             yield Problem("error", f"{name}/{key}", f"{blank} empty name(s)", "a name for each")
-        twice = sorted({value for value in values if value.strip() and values.count(value) > 1})
+        twice = sorted(value for value, n in Counter(values).items() if n > 1 and value.strip())
         if twice:
             found = f"{', '.join(twice[:5])} more than once"
             yield Problem("error", f"{name}/{key}", found, "each name once")

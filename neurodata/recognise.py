@@ -9,6 +9,7 @@ from pathlib import Path
 from neurodata.errors import NotFoundError, Problem, RefusedError
 from neurodata.readers import TABLE, reader
 from neurodata.readers.bids import recording_name
+from neurodata.readers.zarr_files import MARKERS
 from neurodata.safe import head
 from neurodata.sources import Scan
 
@@ -34,6 +35,7 @@ DOCUMENTS = {
     "DATASET_DESCRIPTION",
     "PARTICIPANTS",
 }
+FOLDER_MARKS = (*MARKERS, "info")  # files that make a folder one recording
 UNFIT = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -98,12 +100,14 @@ def _found(root: Path, path: Path, name: str, files: tuple[Path, ...]) -> Found:
             Problem("warning", where, f"content of format {name}",
                     "a suffix " + " or ".join(suffixes), "read by its content; rename the file")
         )  # fmt: skip
-    bids = recording_name(path)
+    named = path.parent if path.name in FOLDER_MARKS else path
+    bids = recording_name(named)
     if bids is None:
         problems.append(
             Problem("note", where, "no BIDS entities in the name", "", "the id is the file's name")
         )
-    return Found(name, files, bids or slug(path, root), tuple(problems))
+    below = root.parent if named == root else root
+    return Found(name, files, bids or slug(named, below), tuple(problems))
 
 
 def slug(path: Path, root: Path) -> str:

@@ -299,7 +299,7 @@ def drives(text: str) -> list[str]:
 def test_control_characters_in_file_names_do_not_reach_the_terminal(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.mkdir()
-    (raw / NASTY).write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
+    (raw / NASTY).write_bytes(b"GIF89a" + bytes(64))
     shutil.copyfile(ANATOMICAL, raw / ("good" + NASTY))
     for argv in (("plan", raw), ("ingest", raw, "--direct", "--store", tmp_path / "s")):
         text = process(*argv)

@@ -8,7 +8,8 @@ only through a node table (`node_table`).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -20,8 +21,9 @@ from neurodata import safe
 from neurodata.declare import Declared
 from neurodata.errors import InvalidInputError, NeurodataError, UnreadableError
 from neurodata.readers import adjacency, bids, delimited, node_table
-from neurodata.readers.delimited import is_number, numbers, rows_in, text_array
+from neurodata.readers.delimited import Numbers, is_number, numbers, rows_in, text_array
 from neurodata.readers.graph import WEIGHT_UNITS, Edges, flag, graph, list_findings, require_none
+from neurodata.readers.named_matrix import EXACT, check_names
 from neurodata.safe import Raw
 
 SUFFIXES = (".edgelist", ".edges", ".csv", ".tsv", ".txt")
@@ -42,7 +44,6 @@ DIRECTION = ("whether edges have a direction (1) or not (0)", "directed=0")
 # Columns of tables that are no graph, though they may look like one: BIDS side-cars, coordinates
 FOREIGN = {"participant_id", "subject", "session", "onset", "duration", "trial", "name", "x", "y"}
 LEAST_SHARED = 1 / 3  # of the nodes, sources and targets at once: grids of conditions share few
-FLOAT_EXACT = 2**53
 _WHOLE = re.compile(r"\d+(\.0*)?")
 
 
@@ -137,7 +138,8 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
 
     Declarations: ``directed`` (unless every edge is listed both ways), ``weight_units``,
     ``columns.source``, ``columns.target``, ``columns.weight``, ``columns.kind`` for a header of
-    other names, and those of `node_table`.
+    other names, ``columns.undirected=KIND,...`` for kinds whose edges have no direction (such as
+    gap junctions; they become the node ``graph_undirected``), and those of `node_table`.
 
     Raises
     ------
@@ -154,11 +156,17 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     >>> dict(read(Raw(folder, (edges,)), declared)["graph"].sizes)
     {'edge': 36390, 'split': 333, 'node': 332}
     """
+    return tree(raw, [cells for _, cells in delimited.rows_of(raw)], declare)
+
+
+def tree(raw: Raw, rows: Sequence[Sequence[str]], declare: Declared) -> xr.DataTree:
+    """Return the recording of edges given by their cells, the first row maybe a header."""
     units = declare.text("weight_units")
-    listing = _listing(raw, declare, units)
+    listing = _listing(raw, rows, declare, units)
     source, target = _ids(raw, listing.source), _ids(raw, listing.target)
     table = node_table.nodes(raw, declare)
     names = _sorted({*source, *target}) if table is None else table.node_id
+    check_names(raw, names)
     index = {name: position for position, name in enumerate(names)}
     _require_known(raw, {*source, *target} - set(index))
     edges = Edges(
@@ -167,16 +175,39 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
         None if listing.weight is None else numbers(listing.weight, f"{raw.name}: weights"),
         None if listing.kind is None else text_array(listing.kind),
     )
-    edges, directed = _directed(raw, edges, declare)
-    lacking = [DIRECTION] * (directed is None)
-    lacking += [WEIGHT_UNITS] * (units is None and edges.weight is not None)
+    without = _undirected_kinds(raw, edges, declare)
+    parts = {"graph": _directed(raw, edges.where(~without), flag(declare, "directed"))}
+    if without.any():
+        parts["graph_undirected"] = _directed(raw, edges.where(without), False)
+    unknown = any(directed is None for _, directed in parts.values())
+    lacking = [DIRECTION] * unknown + [WEIGHT_UNITS] * (units is None and edges.weight is not None)
     require_none(raw, "a list of edges alone", lacking)
-    list_findings(raw, edges)
     columns = {} if table is None else table.columns
-    node = graph(edges, names, directed=bool(directed), weight_units=units, columns=columns)
-    tree = xr.DataTree.from_dict({"graph": node})
-    tree.attrs = {**bids.facts(raw), **node_table.participant(raw), "modality": "connectome"}
-    return tree
+    nodes = {}
+    for name, (part, directed) in parts.items():
+        list_findings(raw, part)
+        nodes[name] = graph(part, names, directed=bool(directed), weight_units=units,
+                            columns=columns)  # fmt: skip
+    recording = xr.DataTree.from_dict(nodes)
+    facts = {**bids.facts(raw), **node_table.participant(raw)}
+    recording.attrs = {**facts, "modality": "connectome"}
+    return recording
+
+
+def _undirected_kinds(raw: Raw, edges: Edges, declare: Declared) -> Numbers:
+    """Return which edges are of a kind that is declared to have no direction (edge)."""
+    stated = declare.text("columns.undirected")
+    if stated is None:
+        return np.zeros(len(edges.source), bool)
+    known = set() if edges.kind is None else set(edges.kind.tolist())
+    kinds = {kind.strip() for kind in stated.split(",")}
+    if not kinds <= known or kinds == known:
+        raise InvalidInputError(
+            "--set columns.undirected", repr(stated),
+            f"some, not all, of the kinds {', '.join(sorted(known)) or 'none'} in {raw.name}",
+            "set directed=0 when no edge has a direction, columns.kind to name the column",
+        )  # fmt: skip
+    return np.isin(np.asarray(edges.kind, "U"), sorted(kinds))
 
 
 def _require_known(raw: Raw, strangers: set[str]) -> None:
@@ -189,8 +220,9 @@ def _require_known(raw: Raw, strangers: set[str]) -> None:
         )
 
 
-def _listing(raw: Raw, declare: Declared, units: str | None) -> Listing:
-    rows = [cells for _, cells in delimited.rows_of(raw)]
+def _listing(
+    raw: Raw, rows: Sequence[Sequence[str]], declare: Declared, units: str | None
+) -> Listing:
     width = len(rows[0])
     if width < 2:
         raise UnreadableError(raw.name, f"{width} cell a row", "source and target", "mend the file")
@@ -215,11 +247,11 @@ def _listing(raw: Raw, declare: Declared, units: str | None) -> Listing:
     return Listing(cells["source"] or [], cells["target"] or [], cells["weight"], cells["kind"])
 
 
-def _header(first: list[str], declare: Declared) -> list[str] | None:
+def _header(first: Sequence[str], declare: Declared) -> list[str] | None:
     declared = any(f"columns.{role}" in declare.facts for role in ROLES)
     named = any(set(pair) <= {cell.lower() for cell in first} for pair in HEADERS)
     ids = all(is_number(cell) for cell in first[:2])
-    return first if not ids and (declared or named or not is_number(first[-1])) else None
+    return [*first] if not ids and (declared or named or not is_number(first[-1])) else None
 
 
 def _places(raw: Raw, header: list[str], declare: Declared) -> dict[str, int | None]:
@@ -279,12 +311,12 @@ def _ids(raw: Raw, cells: Sequence[str]) -> list[str]:
 
 def _exact(raw: Raw, cell: str) -> int:
     value = Decimal(cell)
-    if abs(value) > FLOAT_EXACT or value != value.to_integral_value():
+    if abs(value) >= EXACT or value != value.to_integral_value():
         raise UnreadableError(
             raw.name,
             f"the node id {cell}",
-            f"a whole number, written out in full when over {FLOAT_EXACT}",
-            "export the ids as integers: a float rounds them",
+            f"a whole number, written out in full from {EXACT} on",
+            "export the ids as integers, in a spreadsheet as text: a float rounds them",
         )
     return int(value)
 
@@ -294,22 +326,19 @@ def _sorted(names: set[str]) -> list[str]:
     return sorted(names, key=lambda name: (int(name), name)) if whole else sorted(names)
 
 
-def _directed(raw: Raw, edges: Edges, declare: Declared) -> tuple[Edges, bool | None]:
+def _directed(raw: Raw, edges: Edges, declared: bool | None) -> tuple[Edges, bool | None]:
     """Return the edges, once each if undirected, and whether they are directed (None: unknown)."""
-    declared = flag(declare, "directed")
-    if declared:
-        return edges, True
     carried = [key.tolist() for key in (edges.weight, edges.kind) if key is not None]
     listed = list(zip(edges.source.tolist(), edges.target.tolist(), *carried, strict=True))
     there = set(listed)
     mirrored = sum((b, a, *rest) in there for a, b, *rest in listed if a != b)
     across = int((edges.source != edges.target).sum())
+    if declared:
+        _note_kinds(raw, edges, there)
+        return edges, True
     if across and mirrored == across and len(there) == len(listed):
         raw.note("edges", "each listed both ways with one weight", "", "undirected: stored once")
-        once = edges.source <= edges.target
-        weight = None if edges.weight is None else edges.weight[once]
-        kind = None if edges.kind is None else edges.kind[once]
-        return Edges(edges.source[once], edges.target[once], weight, kind), False
+        return edges.where(edges.source <= edges.target), False
     if declared is False and mirrored:
         raw.warn(
             "edges",
@@ -318,3 +347,21 @@ def _directed(raw: Raw, edges: Edges, declare: Declared) -> tuple[Edges, bool | 
             "all are kept; sum or drop the doubles at the source",
         )
     return edges, declared
+
+
+def _note_kinds(raw: Raw, edges: Edges, there: Collection[tuple[object, ...]]) -> None:
+    """Tell of kinds whose edges may have no direction: all listed both ways, or all one way."""
+    if edges.kind is None:
+        return
+    total: Counter[str] = Counter()
+    back: Counter[str] = Counter()
+    pairs = {(source, target, rest[-1]) for source, target, *rest in there}
+    for source, target, kind in pairs:
+        if source != target:
+            total[str(kind)] += 1
+            back[str(kind)] += (target, source, kind) in pairs
+    for kind, count in sorted(total.items()):
+        if back[kind] in (0, count):
+            way = "both ways" if back[kind] else "one way only"
+            hint = f"if it has no direction: --set columns.undirected={kind}"
+            raw.note("kind", f"{kind!r}: {count} edges listed {way}", "", hint)

@@ -6,8 +6,9 @@ with ``source <= target``, and who needs both directions mirrors it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,16 +22,38 @@ from neurodata.safe import Raw
 
 Lacking = Sequence[tuple[str, str]]
 WEIGHT_UNITS = ("the unit of the weights", "weight_units=count")
+RESERVED = (
+    "source", "target", "weight", "kind", "row_splits", "node_id", "position", "axis",
+    "node", "edge", "split",
+)  # fmt: skip
+UNFIT = re.compile(r"[/\\\x00-\x1f\x7f]+")  # not in the name of a stored array
 
 
 @dataclass(frozen=True)
 class Edges:
-    """Edges as listed: node indices ``source``, ``target`` (edge), and what each carries."""
+    """Edges as listed: node indices ``source``, ``target`` (edge), and what each carries.
+
+    Parameters
+    ----------
+    columns : mapping of str to array (edge), optional
+        Further facts about edges.
+    """
 
     source: Numbers
     target: Numbers
     weight: Numbers | None = None
     kind: Numbers | None = None
+    columns: Mapping[str, Numbers] = field(default_factory=dict)
+
+    def where(self, kept: Numbers) -> Edges:
+        """Return the edges of a mask or an order (edge)."""
+        return Edges(
+            self.source[kept],
+            self.target[kept],
+            None if self.weight is None else self.weight[kept],
+            None if self.kind is None else self.kind[kept],
+            {name: values[kept] for name, values in self.columns.items()},
+        )
 
 
 def flag(declare: Declared, key: str) -> bool | None:
@@ -65,6 +88,22 @@ def require_none(raw: Raw, found: str, lacking: Lacking) -> None:
     """
     if lacking:
         raise together([missing(raw.name, found, fact, flag) for fact, flag in lacking])
+
+
+def column_name(name: str, owner: str, taken: Collection[str]) -> str:
+    """Return the name of a column of nodes or edges, apart from the names that are taken.
+
+    Examples
+    --------
+    >>> column_name("x", "edge", ()), column_name("weight", "node", ())
+    ('x', 'node_weight')
+    >>> column_name("a/b", "edge", ["a-b"])
+    'edge_a-b'
+    """
+    plain = UNFIT.sub("-", name).strip("-. ") or "column"
+    while plain in RESERVED or plain in taken:
+        plain = f"{owner}_{plain}"
+    return plain
 
 
 def graph(
@@ -113,7 +152,10 @@ def graph(
     for name, values in (("weight", edges.weight), ("kind", edges.kind)):
         if values is not None:
             variables[name] = ("edge", values[order])
-    variables.update({name: ("node", values) for name, values in (columns or {}).items()})
+    for name, values in (columns or {}).items():
+        variables[column_name(name, "node", variables)] = ("node", values)
+    for name, values in edges.columns.items():
+        variables[column_name(name, "edge", variables)] = ("edge", values[order])
     attrs: dict[str, Any] = {
         "representation": "graph",
         "schema": "graph/1",
@@ -129,9 +171,7 @@ def list_findings(raw: Raw, edges: Edges) -> None:
     """Add findings about self-loops, parallel edges and negative weights; all are kept."""
     if loops := int((edges.source == edges.target).sum()):
         raw.note("edges", f"{loops} from a node to itself, kept")
-    keys = [edges.source, edges.target] + ([] if edges.kind is None else [edges.kind])
-    parallel = len(edges.source) - len(set(zip(*(key.tolist() for key in keys), strict=True)))
-    if parallel:
+    if parallel := _parallel(edges):
         raw.warn(
             "edges",
             f"{parallel} that repeat an earlier source and target, kept as parallel edges",
@@ -140,3 +180,14 @@ def list_findings(raw: Raw, edges: Edges) -> None:
         )
     if edges.weight is not None and (negative := int((edges.weight < 0).sum())):
         raw.note("edges", f"{negative} of negative weight, kept", "", "signs may mean inhibition")
+
+
+def _parallel(edges: Edges) -> int:
+    """Return how many edges repeat the source, target and kind of another."""
+    count = len(edges.source)
+    kinds = np.zeros(count, "i8")
+    if edges.kind is not None and count:
+        kinds = np.unique(np.asarray(edges.kind, "U"), return_inverse=True)[1]
+    keys = (kinds, edges.target, edges.source)
+    order = np.lexsort(keys)
+    return int(np.all([key[order][1:] == key[order][:-1] for key in keys], axis=0).sum())

@@ -8,16 +8,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import xarray as xr
 
 from neurodata import safe
 from neurodata.declare import Declared, missing
 from neurodata.errors import UnknownFormatError, UnreadableError
-from neurodata.readers import bids
+from neurodata.readers import bids, diffusion, label_tables
 from neurodata.readers.nifti_header import EXTRA, SIZE_2, Header, is_nifti, parse
 from neurodata.readers.nifti_space import TIME_MASK, clock, fourth_axis, voxel_affine
-from neurodata.readers.nifti_voxels import StoredVoxels, lazy, stored_voxels
+from neurodata.readers.nifti_voxels import (
+    StoredVoxels,
+    lazy,
+    stored_voxels,
+    volume_node,
+    warn_of_surplus,
+)
 from neurodata.safe import Raw
 
 __all__ = ["EXTRA", "SUFFIXES", "members", "read", "sniff"]
@@ -36,15 +41,14 @@ def sniff(head: bytes, path: Path) -> bool:
 
 
 def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the image, its voxel file if apart, its side-cars and its gradient table."""
+    """Return the image, its voxel file if apart, its side-cars and its tables."""
     stem = _stem(path)
     beside = {p.name: p for p in folder if p.parent == path.parent}
-    names = [stem + suffix for suffix in (".img", ".img.gz", ".bval", ".bvec")]
-    if not path.name.endswith(".hdr"):
-        names = names[2:]
+    names = [f"{stem}.img", f"{stem}.img.gz"] if path.name.endswith(".hdr") else []
     found = [beside[name] for name in names if name in beside]
+    tables = [*diffusion.beside(path, folder), *label_tables.beside(path, folder)]
     sidecars = bids.sidecars(path, folder) or [beside[n] for n in (f"{stem}.json",) if n in beside]
-    return tuple(dict.fromkeys([path, *found, *sidecars]))
+    return tuple(dict.fromkeys([path, *found, *tables, *sidecars]))
 
 
 def _stem(path: Path) -> str:
@@ -55,9 +59,10 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     """Read one image as a lazy tree in raw form.
 
     A series becomes the node ``bold`` with dims ``(time, z, y, x)`` and a regular clock, a
-    single volume the node ``anat`` with ``(z, y, x)``, diffusion data ``dwi`` and any other
-    stack ``image`` with ``(channel, z, y, x)``. Intensities are in "a.u."; ``affine`` maps
-    ``(x, y, z, 1)`` to RAS+ mm.
+    single volume the node ``anat`` with ``(z, y, x)``, diffusion data ``dwi``, with
+    ``b_value (time)`` where there is a gradient table, and any other stack ``image`` with
+    ``(channel, z, y, x)``. A volume with a table of names becomes the nodes ``atlas`` and
+    ``regions``. Intensities are in "a.u."; ``affine`` maps ``(x, y, z, 1)`` to RAS+ mm.
 
     Raises
     ------
@@ -77,16 +82,25 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     kind, axes = _layout(raw, header, declare)
     voxels = xr.DataArray(lazy(_voxels(raw, header)), dims=axes[::-1])
     voxels = voxels.squeeze([axis for axis in axes if axis == SINGLE], drop=True)
-    node = _node(voxels.transpose(..., "channel", "z", "y", "x", missing_dims="ignore"), header)
+    voxels = voxels.transpose(..., "channel", "z", "y", "x", missing_dims="ignore")
+    node = volume_node(voxels, header.slope, header.inter)
     affine, space = voxel_affine(raw, header, declare)
     node["affine"] = (("row", "col"), affine, {"units": "mm", "space_code": space})
+    gradients = kind == "dwi" and "channel" not in axes and bool(diffusion.files(raw))
+    if gradients:
+        node = diffusion.with_gradients(raw, node)
     nodes = {kind: node}
-    if "time" in axes:
+    if kind == "anat" and (table := label_tables.table(raw)) is not None:
+        kind = "atlas"
+        nodes = {kind: node, "regions": label_tables.regions(raw, node, kind, table)}
+    if "time" in axes and not (gradients and fourth_axis(declare) is None):
         node.attrs.update(clock(raw, header, declare, _repetition_s(raw)))
         end_s = node.attrs["start_s"] + node.attrs["n"] / node.attrs["rate_hz"]
         if (events := bids.events(raw, end_s)) is not None:
             nodes["events"] = events
-    _list_findings(raw, header)
+    elif gradients and (repetition_s := _repetition_s(raw)) is not None:
+        node.attrs["repetition_time_s"] = repetition_s
+    _list_findings(raw, header, gradients)
     tree = xr.DataTree.from_dict(nodes)
     tree.attrs = {**bids.facts(raw), "modality": MODALITIES.get(kind, "mri")}
     return tree
@@ -95,39 +109,34 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
 def _layout(raw: Raw, header: Header, declare: Declared) -> tuple[str, tuple[str, ...]]:
     """Return the node's name and the meaning of the file's axes, in the file's order."""
     declared = fourth_axis(declare)
-    gradients = raw.find(lambda path: path.suffix in (".bval", ".bvec"))
-    diffusion = gradients is not None or declare.text("modality") == "dwi"
-    fourth = "channel" if declared is None and diffusion else declared or "time"
+    table = bool(diffusion.files(raw))
+    weighted = table or declare.text("modality") == "dwi"
+    fourth = declared or ("channel" if weighted and not table else "time")
     space, count = ("x", "y", "z"), len(header.shape)
     if count == 3:
-        return "dwi" if diffusion else "anat", space
+        return "dwi" if weighted else "anat", space
     if header.shape[3] == 1:
         return "image", (*space, SINGLE, "channel")
     if count == 5 and fourth == "channel":
         raise UnknownFormatError(
             f"{raw.name}: dim", f"two channel axes in {header.shape}", "one", "split the file"
         )
-    if declared is None and int(header.fields["xyzt_units"]) & TIME_MASK in SPECTRAL:
+    if declared is None and not table and int(header.fields["xyzt_units"]) & TIME_MASK in SPECTRAL:
         raise missing(
             f"{raw.name}: xyzt_units",
             "a fourth axis in Hz, ppm or rad/s",
             "what its values are",
             "axes=channel,z,y,x",
         )
-    name = "bold" if fourth == "time" else "dwi" if diffusion else "image"
-    return name, (*space, fourth, "channel")[:count]
+    if weighted and (table or fourth == "channel"):
+        return "dwi", (*space, fourth, "channel")[:count]
+    return "bold" if fourth == "time" else "image", (*space, fourth, "channel")[:count]
 
 
 def _voxels(raw: Raw, header: Header) -> StoredVoxels:
     path = raw.main if header.single else _voxel_file(raw)
     voxels = stored_voxels(path, header)
-    if voxels.surplus:
-        raw.warn(
-            "dim",
-            f"{voxels.surplus} bytes after the last voxel",
-            f"no more than {header.shape} voxels of {header.dtype.itemsize} bytes",
-            "compare the header with the source",
-        )
+    warn_of_surplus(raw, voxels, "dim")
     return voxels
 
 
@@ -135,18 +144,6 @@ def _voxel_file(raw: Raw) -> Path:
     stem = _stem(raw.main)
     packed = raw.find(lambda path: path.name == f"{stem}.img.gz")
     return packed or raw.sibling(f"{stem}.img")
-
-
-def _node(voxels: xr.DataArray, header: Header) -> xr.Dataset:
-    attrs = {"representation": "volume", "schema": "volume/1"}
-    units = {"units": "a.u."}
-    if header.dtype.kind in "iu":
-        scaling = {"scale": ((), header.slope), "offset": ((), header.inter)}
-        return xr.Dataset({"image_adc": voxels.assign_attrs(units), **scaling}, attrs=attrs)
-    if (header.slope, header.inter) != (1.0, 0.0):
-        wide = np.result_type(header.dtype, "f8")
-        voxels = (voxels.astype(wide) * header.slope + header.inter).astype(voxels.dtype)
-    return xr.Dataset({"image": voxels.assign_attrs(units)}, attrs=attrs)
 
 
 def _repetition_s(raw: Raw) -> float | None:
@@ -162,7 +159,7 @@ def _repetition_s(raw: Raw) -> float | None:
     return float(value)
 
 
-def _list_findings(raw: Raw, header: Header) -> None:
+def _list_findings(raw: Raw, header: Header, gradients: bool) -> None:
     fields = header.fields
     kept_out = [name for name in FREE_TEXT if name in fields and bytes(fields[name]).strip(b"\0 ")]
     if header.single and header.offset > int(fields["sizeof_hdr"]) + 4:
@@ -173,5 +170,5 @@ def _list_findings(raw: Raw, header: Header) -> None:
         raw.note("intent_code", "labels", "intensities", "voxels are region numbers")
     elif int(fields["intent_code"]):
         raw.note("intent_code", f"{int(fields['intent_code'])}", "intensities", "stored as a.u.")
-    if raw.find(lambda path: path.suffix in (".bval", ".bvec")):
-        raw.note("bval, bvec", "a gradient table, not read", "", "volumes are stored without it")
+    if diffusion.files(raw) and not gradients:
+        raw.note("bval, bvec", "a gradient table, not read", "", "the fourth axis is no time")

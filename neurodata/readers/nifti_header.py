@@ -71,7 +71,7 @@ def is_nifti(block: bytes) -> bool:
     return block[344:348] in MAGIC_1 or block[4:12] in MAGIC_2
 
 
-def parse(block: bytes, where: str) -> Header:
+def parse(block: bytes, where: str, most_axes: int = MAX_AXES) -> Header:
     """Read and check a header.
 
     Parameters
@@ -80,6 +80,8 @@ def parse(block: bytes, where: str) -> Header:
         The file's first 540 bytes, or all of them when there are fewer.
     where : str
         The file's name, for messages.
+    most_axes : int
+        How many axes longer than 1 there may be.
 
     Raises
     ------
@@ -98,7 +100,7 @@ def parse(block: bytes, where: str) -> Header:
     fields = _fields(block[:size], second, where)
     dtype = _dtype(fields, where)
     slope, inter = _scaling(fields, dtype, where)
-    shape = _shape(fields, where)
+    shape = _shape(fields, where, most_axes)
     return Header(fields, shape, dtype, _offset(fields, single, where), slope, inter, single)
 
 
@@ -116,7 +118,7 @@ def _impossible(where: str, found: object, expected: str) -> UnreadableError:
     return UnreadableError(where, str(found), expected, "mend the header at its source")
 
 
-def _shape(fields: Any, where: str) -> tuple[int, ...]:
+def _shape(fields: Any, where: str, most_axes: int) -> tuple[int, ...]:
     dim = [int(n) for n in fields["dim"]]
     if not 1 <= dim[0] <= 7:
         raise _impossible(f"{where}: dim[0]", dim[0], "1 to 7 axes")
@@ -125,9 +127,9 @@ def _shape(fields: Any, where: str) -> tuple[int, ...]:
         raise _impossible(f"{where}: dim", sizes, "at least 1 voxel along each axis")
     while len(sizes) > 3 and sizes[-1] == 1:
         sizes.pop()
-    if len(sizes) > MAX_AXES:
+    if len(sizes) > most_axes:
         raise UnknownFormatError(
-            f"{where}: dim", str(sizes), f"at most {MAX_AXES} axes longer than 1", "split the file"
+            f"{where}: dim", str(sizes), f"at most {most_axes} axes longer than 1", "split the file"
         )
     return tuple(sizes + [1] * (3 - len(sizes)))
 

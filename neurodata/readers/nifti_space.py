@@ -23,6 +23,7 @@ REPETITION_S = (0.05, 30.0)
 # From ex vivo microscopy of 5 um to the coarsest whole-body phantoms.
 VOXEL_MM = (0.005, 30.0)
 TOLERANCE = 1e-3
+NO_PERIOD = "volumes a second, or another meaning of the fourth axis (--set axes=channel,z,y,x)"
 AXIS_CODES = {"R": 1.0, "L": -1.0, "A": 1.0, "P": -1.0, "S": 1.0, "I": -1.0}
 
 
@@ -48,9 +49,10 @@ def voxel_affine(raw: Raw, header: Header, declare: Declared) -> tuple[np.ndarra
     elif qform > 0:
         matrix = _qform(raw, fields)
     else:
-        matrix = _declared_orientation(raw, sizes, declare)
+        stated = ("qform_code, sform_code", "0 and 0: left and right are not stated")
+        matrix = declared_orientation(raw, sizes, declare, *stated)
     matrix[:3] *= factor
-    _check_affine(raw, matrix)
+    check_affine(raw, matrix)
     if sform > 0:
         _compare(raw, header, matrix, sizes * factor, factor)
     return matrix, _space(raw, max(sform, 0) or max(qform, 0))
@@ -74,7 +76,7 @@ def _mm_per_unit(raw: Raw, fields: Any, sizes: np.ndarray[Any, Any], declare: De
     stated = MM_PER_UNIT.get(code)
     declared = declare.numbers("voxel_mm", 3)
     if declared is not None:
-        factor = _declared_factor(raw, sizes, np.array(declared[::-1]))
+        factor = declared_factor(raw, sizes, np.array(declared[::-1]))
         if stated is not None and stated != factor:
             raw.warn(
                 "xyzt_units",
@@ -91,24 +93,30 @@ def _mm_per_unit(raw: Raw, fields: Any, sizes: np.ndarray[Any, Any], declare: De
             "mm, um or m stated, or the voxel size declared in mm as z,y,x",
             f"voxel_mm={example}",
         )
-    _check_sizes(raw, sizes * stated)
+    check_sizes(raw, sizes * stated, "pixdim")
     return stated
 
 
-def _check_sizes(raw: Raw, sizes_mm: np.ndarray[Any, Any]) -> None:
+def check_sizes(raw: Raw, sizes_mm: np.ndarray[Any, Any], where: str) -> None:
+    """Warn of voxels of a size that no scanner has; ``where`` names the field of the header."""
     known = sizes_mm[sizes_mm > 0]
     if ((known < VOXEL_MM[0]) | (known > VOXEL_MM[1])).any():
         raw.warn(
-            "pixdim",
+            where,
             f"voxels of {sizes_mm.tolist()} mm",
             f"{VOXEL_MM[0]} to {VOXEL_MM[1]} mm",
             "check the unit; declare it: --set voxel_mm=z,y,x",
         )
 
 
-def _declared_factor(
-    raw: Raw, sizes: np.ndarray[Any, Any], declared: np.ndarray[Any, Any]
-) -> float:
+def declared_factor(raw: Raw, sizes: np.ndarray[Any, Any], declared: np.ndarray[Any, Any]) -> float:
+    """Return the mm a unit of ``sizes`` (x, y, z) by which these are the ``declared`` sizes in mm.
+
+    Raises
+    ------
+    InvalidInputError
+        When mm, um and m all give other sizes.
+    """
     known = sizes > 0
     for factor in MM_PER_UNIT.values():
         if np.allclose(declared[known], sizes[known] * factor, rtol=TOLERANCE, atol=0):
@@ -157,14 +165,26 @@ def _axes(declare: Declared) -> list[str]:
     return items
 
 
-def _declared_orientation(
-    raw: Raw, sizes: np.ndarray[Any, Any], declare: Declared
+def declared_orientation(
+    raw: Raw, sizes: np.ndarray[Any, Any], declare: Declared, where: str, found: str
 ) -> np.ndarray[Any, Any]:
+    """Return the matrix (4, 4) of voxels of ``sizes`` in mm (x, y, z) whose axes are declared.
+
+    Parameters
+    ----------
+    where, found : str
+        Which field of the header lacks the orientation, and what it says.
+
+    Raises
+    ------
+    MissingFactError
+        When no orientation is declared.
+    """
     codes = orientation(declare)
     if codes is None:
         raise missing(
-            f"{raw.name}: qform_code, sform_code",
-            "0 and 0: left and right are not stated",
+            f"{raw.name}: {where}",
+            found,
             "an orientation of the file's x, y and z axes",
             "axes=RAS",
         )
@@ -178,7 +198,14 @@ def _declared_orientation(
     return matrix
 
 
-def _check_affine(raw: Raw, matrix: np.ndarray[Any, Any]) -> None:
+def check_affine(raw: Raw, matrix: np.ndarray[Any, Any]) -> None:
+    """Refuse a matrix (4, 4) that is not finite or maps the grid onto less than a volume.
+
+    Raises
+    ------
+    UnreadableError
+        When it is so.
+    """
     finite = bool(np.isfinite(matrix).all())
     lengths = np.linalg.norm(matrix[:3, :3], axis=0) if finite else np.zeros(3)
     volume = abs(np.linalg.det(matrix[:3, :3])) if finite else 0.0
@@ -253,16 +280,65 @@ def clock(
         raise UnreadableError(
             f"{raw.name}: toffset", str(start), "a finite time", "mend the header"
         )
-    rate = declare.number("rate_hz")
     stated = float(fields["pixdim"][4])
     period = stated * unit if unit and isfinite(stated) and stated > 0 else None
+    found = f"{stated:g} with unit code {code}"
+    rate = _declared_rate(raw, "pixdim[4]", found, period, declare)
     if rate is None:
         rate = 1.0 / _period(where, stated, code, period, sidecar_s)
-    elif not rate > 0:
-        raise InvalidInputError("--set rate_hz", str(rate), "a number over 0")
-    elif period is None or abs(period * rate - 1) > TOLERANCE:
-        raw.warn("pixdim[4]", f"{stated:g} with unit code {code}", f"{1 / rate:g} s as declared")
     return {"start_s": start, "rate_hz": rate, "n": header.shape[3]}
+
+
+def regular_clock(
+    raw: Raw, where: str, period_s: float | None, count: int, declare: Declared, first_s: float = 0
+) -> dict[str, float | int]:
+    """Return ``start_s``, ``rate_hz`` and ``n`` of volumes, as the header states or as declared.
+
+    Parameters
+    ----------
+    where : str
+        The field of the header that states the repetition time.
+    period_s : float or None
+        What it states, in seconds; None where it states nothing.
+    count : int
+        Number of volumes.
+    first_s : float
+        When the first one was taken, in seconds.
+
+    Raises
+    ------
+    MissingFactError
+        When no repetition time, or an implausible one, is stated, and no rate declared.
+    UnreadableError
+        When a time is negative or not finite.
+    """
+    start = declare.number("start_s")
+    start = float(first_s) if start is None else start
+    place, found = f"{raw.name}: {where}", "none" if period_s is None else f"{period_s:g} s"
+    rate = _declared_rate(raw, where, found, period_s, declare)
+    if rate is None:
+        if period_s is None:
+            raise missing(place, "no repetition time", NO_PERIOD, "rate_hz=0.5")
+        if not (isfinite(period_s) and period_s > 0 and isfinite(start)):
+            found = f"a repetition time of {period_s} s from {start} s on"
+            raise UnreadableError(place, found, "finite, over 0", "--set rate_hz=0.5")
+        if not REPETITION_S[0] <= period_s <= REPETITION_S[1]:
+            raise _implausible(place, period_s, period_s)
+        rate = 1.0 / period_s
+    return {"start_s": start, "rate_hz": rate, "n": count}
+
+
+def _declared_rate(
+    raw: Raw, where: str, found: str, period_s: float | None, declare: Declared
+) -> float | None:
+    """Return the declared rate in Hz, if any; a stated period that differs is a warning."""
+    rate = declare.number("rate_hz")
+    if rate is not None:
+        if not rate > 0:
+            raise InvalidInputError("--set rate_hz", str(rate), "a number over 0")
+        if period_s is None or abs(period_s * rate - 1) > TOLERANCE:
+            raw.warn(where, found, f"{1 / rate:g} s as declared")
+    return rate
 
 
 def _period(
@@ -278,7 +354,7 @@ def _period(
         raise missing(
             where,
             f"{stated:g} with no unit of time (code {code})" if stated else "no repetition time",
-            "volumes a second, or another meaning of the fourth axis (--set axes=channel,z,y,x)",
+            NO_PERIOD,
             f"rate_hz={_example(stated)}",
         )
     if sidecar_s is not None:
@@ -305,7 +381,7 @@ def _implausible(where: str, stated: float, period: float) -> MissingFactError:
 
 
 def _example(stated: float) -> str:
-    for unit in (1.0, 1e-3):
+    for unit in (1.0, 1e-3, 1e3):
         if REPETITION_S[0] <= stated * unit <= REPETITION_S[1]:
             return f"{1 / (stated * unit):g}"
     return "0.5"

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 
 from neurodata import safe
 from neurodata.errors import UnreadableError
 from neurodata.readers.nifti_header import Header
+from neurodata.safe import Raw
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -124,3 +126,48 @@ def lazy(voxels: StoredVoxels) -> da.Array:
     meta = np.empty((0,) * voxels.ndim, voxels.dtype)
     array: da.Array = from_array(voxels, chunks=tuple(chunks), name=False, asarray=False, meta=meta)
     return array
+
+
+def warn_of_surplus(raw: Raw, voxels: StoredVoxels, where: str) -> None:
+    """Warn of bytes after the last voxel; ``where`` names the header's field of the shape."""
+    if voxels.surplus:
+        raw.warn(
+            where,
+            f"{voxels.surplus} bytes after the last voxel",
+            f"no more than {voxels.shape[::-1]} voxels of {voxels.stored.itemsize} bytes",
+            "compare the header with the source",
+        )
+
+
+def volume_node(
+    voxels: xr.DataArray, slope: float | xr.DataArray, inter: float | xr.DataArray
+) -> xr.Dataset:
+    """Return voxels as a ``volume`` node in "a.u.", value = stored * slope + inter.
+
+    Parameters
+    ----------
+    voxels : (time, channel, z, y, x) or fewer, lazy
+    slope, inter : float, or over some of the dimensions of the voxels
+        Integers stay as they are where these are one number, or one a channel; where they
+        differ more than that, values are computed as float32.
+    """
+    attrs = {"representation": "volume", "schema": "volume/1"}
+    units = {"units": "a.u."}
+    factor, shift = _simplest(slope), _simplest(inter)
+    dims = {*factor.dims, *shift.dims}
+    if voxels.dtype.kind in "iu" and dims <= {"channel"}:
+        factor, shift = xr.broadcast(factor, shift)
+        scaling = {"scale": factor, "offset": shift}
+        return xr.Dataset({"image_adc": voxels.assign_attrs(units), **scaling}, attrs=attrs)
+    if dims or (float(factor), float(shift)) != (1.0, 0.0):
+        wide = np.result_type(voxels.dtype, "f8")
+        narrow = voxels.dtype if voxels.dtype.kind in "fc" else np.dtype("f4")
+        voxels = (voxels.astype(wide) * factor + shift).astype(narrow)
+    return xr.Dataset({"image": voxels.assign_attrs(units)}, attrs=attrs)
+
+
+def _simplest(numbers: float | xr.DataArray) -> xr.DataArray:
+    """Return numbers as float64, as one alone where all are equal."""
+    array = xr.DataArray(numbers).astype("f8")
+    values = array.values.ravel()
+    return xr.DataArray(values[0]) if (values == values[0]).all() else array

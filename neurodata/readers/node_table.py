@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PARTICIPANT = "participant_id"
-RESERVED = ("source", "target", "weight", "kind", "row_splits", "node_id", "position", "axis")
 _ROWS = re.compile(r"(?P<file>[^#]*)#row(\*(?P<times>[1-9]\d*))?")
 
 
@@ -126,10 +125,11 @@ def _columns(table: pd.DataFrame) -> dict[str, Numbers]:
     columns = {}
     for name in table.columns:
         cells = [str(cell) for cell in table[name]]
-        key = f"node_{name}" if name in RESERVED else str(name)
         whole = all(re.fullmatch(r"-?\d{1,18}", cell) for cell in cells)
         number = all(is_number(cell) for cell in cells)
-        columns[key] = np.array(cells, "i8" if whole else "f8") if number else text_array(cells)
+        columns[str(name)] = (
+            np.array(cells, "i8" if whole else "f8") if number else text_array(cells)
+        )
     return columns
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import h5py
@@ -24,6 +25,25 @@ UNREAD = (
 )  # fmt: skip
 MAIN = ("DfOverF", "Fluorescence")
 MAIN_NAMES = ("dfoverf", "fluorescence", "roiresponseseries")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the place of a series in its file says and the series itself does not.
+
+    Parameters
+    ----------
+    labels : list of str, optional
+        Names of the channels.
+    kind : str, optional
+        Their type.
+    unit : str, optional
+        The unit by definition of the place.
+    """
+
+    labels: list[str] | None = None
+    kind: str | None = None
+    unit: str | None = None
 
 
 def kind(group: h5py.Group) -> str:
@@ -52,18 +72,22 @@ def main_traces(found: Sequence[h5py.Group]) -> h5py.Group | None:
     return None
 
 
-def timeseries(group: h5py.Group, node: str, raw: Raw, declare: Declared) -> xr.Dataset:
+def timeseries(
+    group: h5py.Group, node: str, raw: Raw, declare: Declared, given: Given | None = None
+) -> xr.Dataset:
     """Return a series as a ``timeseries`` node (time, channel), lazily.
 
     Integers are kept with scale and offset; floats are kept where they need no conversion.
     """
+    given = given or Given()
     where, data = group.name.lstrip("/"), group["data"]
     n, coords, clock = _clock(group, raw, declare)
-    labels = _labels(group, raw)
+    labels = given.labels or _labels(group, raw)
     turned = _turned(
         data.shape, (n, None if labels is None else len(labels)), f"{raw.name}: {where}"
     )
-    transposed = _declared_turn(group, turned, raw, declare) if data.ndim == 2 else False
+    other = "roi" if "rois" in group or given.kind == "ROI" else "channel"
+    transposed = data.ndim == 2 and _declared_turn(group, turned, other, raw, declare)
     if transposed:
         raw.warn(where, f"axes (channel, time) of shape {data.shape}", "(time, channel)", "turned")
     time_axis = 1 if transposed else 0
@@ -72,12 +96,12 @@ def timeseries(group: h5py.Group, node: str, raw: Raw, declare: Declared) -> xr.
     signal = signal.T if transposed else signal
     signal = signal[:, None] if signal.ndim == 1 else signal
     labels = labels or _numbered(group, signal.shape[1])
-    unit = _unit(group, node, raw, declare)
+    unit = _unit(group, node, raw, declare, given.unit)
     scale, offset = _scaling(group, signal.shape[1], unit, f"{raw.name}: {where}")
     variables = _signal(signal, scale, offset, unit.symbol)
     if "rate_hz" in clock:
         clock["n"] = n
-    columns = {"channel": labels, "type": [_type(group)] * len(labels)}
+    columns = {"channel": labels, "type": [given.kind or _type(group)] * len(labels)}
     columns["units"] = [unit.symbol] * len(labels)
     attrs = {"representation": "timeseries", "schema": "timeseries/1", **clock, **_plane(group)}
     texts = {key: ("channel", np.array(values, dtype=object)) for key, values in columns.items()}
@@ -201,9 +225,11 @@ def _turned(
     return None if first and last else last
 
 
-def _declared_turn(group: h5py.Group, turned: bool | None, raw: Raw, declare: Declared) -> bool:
+def _declared_turn(
+    group: h5py.Group, turned: bool | None, other: str, raw: Raw, declare: Declared
+) -> bool:
     """Settle an ambiguous order by ``axes=time,roi`` (``time,channel`` for other series)."""
-    where, other = f"{raw.name}: {group.name.lstrip('/')}", "roi" if "rois" in group else "channel"
+    where = f"{raw.name}: {group.name.lstrip('/')}"
     declared = declare.text("axes") or ""
     order = [axis.strip() for axis in declared.split(",")]
     if sorted(order) != sorted(["time", other]):
@@ -220,13 +246,17 @@ def _declared_turn(group: h5py.Group, turned: bool | None, raw: Raw, declare: De
     return last
 
 
-def _unit(group: h5py.Group, node: str, raw: Raw, declare: Declared) -> Unit:
+def _unit(
+    group: h5py.Group, node: str, raw: Raw, declare: Declared, given: str | None = None
+) -> Unit:
     """Return the unit: declared for this series, else stated, else declared for all."""
     where, name = group.name.lstrip("/"), group.name.rpartition("/")[2]
     stated = attribute(group["data"], "unit")
     exact = declare.text(f"units.{name}") or declare.text(f"units.{node}")
     if exact is not None:
         return to_si(exact, f"{raw.name}: {where}", name)
+    if given is not None:
+        return to_si(given, f"{raw.name}: {where}", name)
     try:
         unit = to_si(stated, f"{raw.name}: {where}", name)
     except MissingFactError:

@@ -13,7 +13,7 @@ import xarray as xr
 
 from neurodata.declare import Declared, missing
 from neurodata.errors import UnreadableError
-from neurodata.readers import nwb_series, nwb_tables
+from neurodata.readers import nwb_movies, nwb_series, nwb_tables
 from neurodata.readers.lacking import all_of
 from neurodata.readers.nwb_text import names, neurodata_type, text
 from neurodata.safe import Raw
@@ -73,6 +73,8 @@ def _kind(group: h5py.Group) -> str:
     columns = set(names(group.attrs.get("colnames"))) | (
         set(group) if "colnames" in group.attrs else set()
     )
+    if nwb_movies.is_movie(group):
+        return "movie"
     if neurodata_type(group) in nwb_series.UNREAD or "external_file" in group:
         return "left out"
     if "data" in group and isinstance(group["data"], h5py.Dataset):
@@ -81,7 +83,7 @@ def _kind(group: h5py.Group) -> str:
         return "units"
     if {"start_time", "stop_time"} <= columns:
         return "intervals"
-    if columns & {"pixel_mask", "image_mask"}:
+    if columns & set(nwb_tables.MASKS):
         return "rois"
     is_container = any(isinstance(group[name], h5py.Group) for name in group)
     return (
@@ -108,6 +110,8 @@ def _nodes(
 def _node(kind: str, group: h5py.Group, label: str, raw: Raw, declare: Declared) -> xr.Dataset:
     if kind in ("traces", "series"):
         return nwb_series.timeseries(group, label, raw, declare)
+    if kind == "movie":
+        return nwb_movies.movie(group, label, raw, declare)
     if kind == "annotations":
         return nwb_series.annotated(group, raw)
     if kind == "units":
@@ -138,7 +142,7 @@ def _names(found: list[tuple[str, h5py.Group]]) -> list[str]:
 
 def _modality(found: list[tuple[str, h5py.Group]], raw: Raw, declare: Declared) -> str:
     kinds = {kind for kind, _ in found}
-    for kind, modality in (("traces", "calcium"), ("units", "spikes")):
+    for kind, modality in (("traces", "calcium"), ("units", "spikes"), ("movie", "calcium")):
         if kind in kinds:
             return modality
     if any("electrodes" in group for kind, group in found if kind == "series"):

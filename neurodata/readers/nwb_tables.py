@@ -18,6 +18,7 @@ from neurodata.safe import Raw
 from neurodata.safe_hdf5 import lazy_array
 
 LABELS = ("label", "tags")
+MASKS = ("pixel_mask", "image_mask", "voxel_mask")
 PASS_ROWS = 2**20
 
 
@@ -73,10 +74,15 @@ def intervals(table: h5py.Group, raw: Raw, declare: Declared) -> xr.Dataset:
 def rois(table: h5py.Group, raw: Raw) -> xr.Dataset:
     """Return the footprints of a plane segmentation as a ``rois`` node.
 
-    NWB fixes the axes of ``image_mask`` as (roi, x, y) and ``pixel_mask`` as x, y, weight.
+    NWB fixes the axes of ``image_mask`` as (roi, x, y, z), ``pixel_mask`` as x, y, weight and
+    ``voxel_mask`` as x, y, z, weight; z comes as the column ``pixel_z``.
     """
-    masks = "pixel_mask" if "pixel_mask" in table else "image_mask"
-    x, y, weight, splits, shape = (_pixels if masks == "pixel_mask" else _images)(table, raw)
+    masks = next(key for key in MASKS if key in table)
+    pixels, weight, splits, shape = (_images if masks == "image_mask" else _pixels)(
+        table, masks, raw
+    )
+    x, y = pixels[:2]
+    depth = {"pixel_z": ("pixel", pixels[2].astype("int32"))} if len(pixels) > 2 else {}
     counts = np.diff(splits)
     unit = np.repeat(np.arange(len(counts)), counts)
     total = np.bincount(unit, weight, len(counts))
@@ -90,6 +96,7 @@ def rois(table: h5py.Group, raw: Raw) -> xr.Dataset:
             "row_splits": ("split", splits),
             "centroid_y": ("unit", centroids[0]),
             "centroid_x": ("unit", centroids[1]),
+            **depth,
             **_cell_flags(table),
             **_columns(table, "unit", (masks, "iscell"), raw),
         },
@@ -98,10 +105,14 @@ def rois(table: h5py.Group, raw: Raw) -> xr.Dataset:
     )
 
 
-def _pixels(table: h5py.Group, raw: Raw) -> tuple[Any, Any, Any, Any, tuple[int, int]]:
-    splits = _splits(table, "pixel_mask", raw)
-    pixels = table["pixel_mask"][()]
-    x, y, weight = (pixels[key] for key in ("x", "y", "weight"))
+Pixels = tuple[list[Any], Any, Any, tuple[int, int]]
+
+
+def _pixels(table: h5py.Group, masks: str, raw: Raw) -> Pixels:
+    splits = _splits(table, masks, raw)
+    stored = table[masks][()]
+    pixels = [stored[key] for key in ("x", "y", "z") if masks == "voxel_mask" or key != "z"]
+    x, y, weight = pixels[0], pixels[1], stored["weight"]
     shape = _image_shape(table)
     least = (int(y.max(initial=0)) + 1, int(x.max(initial=0)) + 1)
     if shape is None:
@@ -109,7 +120,7 @@ def _pixels(table: h5py.Group, raw: Raw) -> tuple[Any, Any, Any, Any, tuple[int,
         shape = least
     if shape[0] < least[0] or shape[1] < least[1] or min(x.min(initial=0), y.min(initial=0)) < 0:
         raise UnreadableError(f"{raw.name}: {table.name}", f"pixels up to {least}", f"in {shape}")
-    return x, y, weight, splits, shape
+    return pixels, weight, splits, shape
 
 
 def _image_shape(table: h5py.Group) -> tuple[int, int] | None:
@@ -122,11 +133,12 @@ def _image_shape(table: h5py.Group) -> tuple[int, int] | None:
     return None
 
 
-def _images(table: h5py.Group, raw: Raw) -> tuple[Any, Any, Any, Any, tuple[int, int]]:
-    stored = table["image_mask"]
-    if stored.ndim != 3:
-        raise UnreadableError(f"{raw.name}: {stored.name}", f"{stored.ndim} axes", "roi, x, y")
-    if min(stored.shape[1:]) == 1:
+def _images(table: h5py.Group, masks: str, raw: Raw) -> Pixels:
+    stored = table[masks]
+    if stored.ndim not in (3, 4):
+        found = f"{stored.ndim} axes"
+        raise UnreadableError(f"{raw.name}: {stored.name}", found, "roi, x, y and maybe z")
+    if min(stored.shape[1:3]) == 1:
         raw.warn(
             stored.name.lstrip("/"), f"images of shape {stored.shape[1:]}", "x, y", "flattened?"
         )
@@ -134,11 +146,11 @@ def _images(table: h5py.Group, raw: Raw) -> tuple[Any, Any, Any, Any, tuple[int,
     counts = []
     for roi in range(stored.shape[0]):
         image = stored[roi]
-        x, y = np.nonzero((image != 0) & np.isfinite(image))
-        parts.append((x, y, image[x, y].astype("float64")))
-        counts.append(len(x))
-    x, y, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return x, y, weight, _cumulated(counts), (stored.shape[2], stored.shape[1])
+        places = np.nonzero((image != 0) & np.isfinite(image))
+        parts.append((*places, image[places].astype("float64")))
+        counts.append(len(places[0]))
+    *pixels, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return pixels, weight, _cumulated(counts), (stored.shape[2], stored.shape[1])
 
 
 def _cumulated(counts: list[int]) -> npt.NDArray[np.int64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +10,20 @@ import numpy as np
 import tifffile
 import xarray as xr
 
-from neurodata.declare import Declared, missing
+from neurodata.declare import Declared
 from neurodata.errors import (
-    InvalidInputError,
-    MissingFactError,
     NeurodataError,
     UnknownFormatError,
     UnreadableError,
     need,
 )
 from neurodata.readers import tiff_chain
-from neurodata.readers.lacking import together
+from neurodata.readers.image_volume import SPATIAL, axes_of, volume
 from neurodata.readers.tiff_instances import instances
 from neurodata.readers.tiff_meta import AXES, RGB, Meta, guard, meta
 from neurodata.readers.tiff_pixels import StoredPixels, lazy_pixels, stamp
 from neurodata.safe import Raw
 
-ORDER = ("time", "channel", "z", "y", "x")
-UNKNOWN = "unknown"
-SPATIAL = ("z", "y", "x")
 VENDORS = {
     "lsm", "stk", "ndtiff", "mmstack", "mdgel", "scanimage", "fluoview", "sis",
     "svs", "scn", "qpi", "philips", "bif", "eer", "nih", "fei", "sem", "tvips", "avs", "ndpi",
@@ -41,7 +35,7 @@ PERSONAL = ("Artist", "Copyright", "HostComputer", "DateTime", "Make", "Model", 
 def image(raw: Raw, declare: Declared) -> xr.DataTree:
     """Return the recording of an image and its mask; see `neurodata.readers.tiff.read`."""
     pixels, axes, facts = _series(raw.main, raw, declare)
-    nodes = {"image": _volume(pixels, axes, facts, raw, declare)}
+    nodes = {"image": volume(pixels, axes, facts, raw, declare)}
     for path in raw.files[1:]:
         spatial = {axis: nodes["image"].sizes[axis] for axis in SPATIAL if axis in axes}
         mask, _, _ = _series(path, raw, declare, mask=True)
@@ -54,6 +48,21 @@ def _series(
     path: Path, raw: Raw, declare: Declared, mask: bool = False
 ) -> tuple[Any, list[str], Meta]:
     """Return (dask array, axes, metadata) of a file's first series, all of it checked."""
+    stored, letters, facts = stored_series(path, raw)
+    axes = [] if mask else _axes(letters, stored.shape, facts, raw, declare)
+    if "S" in letters and not facts.channels:
+        facts.channels = list(RGB[: stored.shape[letters.index("S")]])
+    return lazy_pixels(stored), axes, facts
+
+
+def stored_series(path: Path, raw: Raw) -> tuple[StoredPixels, str, Meta]:
+    """Return where the pixels of a file's first series are, its axes' letters and metadata.
+
+    Raises
+    ------
+    UnreadableError
+        When the file is empty, cut, damaged or contradicts itself.
+    """
     chain = tiff_chain.pages(path)
     try:
         with tifffile.TiffFile(path, _multifile=False) as file:
@@ -63,20 +72,16 @@ def _series(
             guard(description, Raw(path.parent, (path,)))
             _require_known(file, path)
             facts = meta(file, description, raw)
-            series = file.series[0]
-            stored = _stored(file, series, path, facts, chain)
-            _list_left_out(file, series, raw)
-            letters = series.axes
+            found = file.series[0]
+            stored = _stored(file, found, path, facts, chain)
+            _list_left_out(file, found, raw)
+            return stored, str(found.axes), facts
     except NeurodataError:
         raise
     except Exception as error:  # whatever tifffile raises on damaged bytes
         raise UnreadableError(
             path.name, f"damaged TIFF data ({error})", "an intact file", "copy it again"
         ) from error
-    axes = [] if mask else _axes(letters, stored.shape, facts, raw, declare)
-    if "S" in letters and not facts.channels:
-        facts.channels = list(RGB[: stored.shape[letters.index("S")]])
-    return lazy_pixels(stored), axes, facts
 
 
 def _require_known(file: tifffile.TiffFile, path: Path) -> None:
@@ -159,86 +164,7 @@ def _list_left_out(file: tifffile.TiffFile, series: Any, raw: Raw) -> None:
 def _axes(
     letters: str, shape: tuple[int, ...], facts: Meta, raw: Raw, declare: Declared
 ) -> list[str]:
-    """Return the names of the axes: stated by the file, else declared."""
+    """Return the names of the axes: stated by the file's letters, else declared."""
     stated = [AXES.get(letter, "") for letter in letters]
     known = all(stated) and len(set(stated)) == len(stated)
-    declared = declare.text("axes")
-    names = [name.strip() for name in (declared or "").split(",")]
-    if declared is not None and len(names) == len(shape):
-        if len(set(names)) < len(names) or not {"y", "x"} <= set(names) <= set(ORDER):
-            raise InvalidInputError(
-                f"--set axes={declared}", repr(names), "each of " + ", ".join(ORDER) + " once"
-            )
-        if known and names != stated:
-            raw.warn("", "axes " + ",".join(stated), f"{declared}, as declared", "declared is used")
-        return names
-    if not known:
-        example = ",".join(ORDER[-len(shape) :]) if len(shape) != 3 else "z,y,x"
-        found = f"unnamed axes {letters} of shape {shape}"
-        lacking = [missing(raw.name, found, "their names", f"axes={example}")]
-        if declare.get("voxel_um") is None and not facts.size_um:
-            spatial = SPATIAL[-min(len(shape), 3) :]
-            lacking.append(_no_size(spatial, spatial, raw))
-        raise together(lacking)
-    return stated
-
-
-def _volume(pixels: Any, axes: list[str], facts: Meta, raw: Raw, declare: Declared) -> xr.Dataset:
-    order = [axis for axis in ORDER if axis in axes]
-    pixels = pixels.transpose([axes.index(axis) for axis in order])
-    if pixels.dtype.kind == "b":
-        pixels = pixels.astype("uint8")
-    is_float = pixels.dtype.kind == "f"
-    units = {"units": "a.u." if is_float else "count"}
-    node = xr.Dataset({"image" if is_float else "image_adc": (order, pixels, units)})
-    if not is_float:
-        node = node.assign(scale=1.0, offset=0.0)
-    spatial = [axis for axis in SPATIAL if axis in axes]
-    spacing, unit = _spacing(spatial, facts, raw, declare)
-    node["spacing"] = ("spatial", np.array(spacing), {"units": unit})
-    node = node.assign_coords(spatial=("spatial", np.array(spatial, dtype=object)))
-    if "channel" in axes:
-        count = node.sizes["channel"]
-        names = facts.channels if len(facts.channels) == count else [str(n) for n in range(count)]
-        node = node.assign_coords(channel=("channel", np.array(names, dtype=object)))
-    node.attrs = {"representation": "volume", "schema": "volume/1"}
-    if "time" in axes:
-        rate_hz = declare.number("rate_hz") or facts.rate_hz
-        rate_hz = rate_hz or declare.need_number("rate_hz", raw.name, "no frame rate", "10")
-        node.attrs.update(start_s=0.0, rate_hz=rate_hz, n=node.sizes["time"])
-    return node
-
-
-def _spacing(
-    spatial: list[str], facts: Meta, raw: Raw, declare: Declared
-) -> tuple[list[float], str]:
-    """Return micrometres a voxel in (z, y, x): declared, else as the file states them.
-
-    Where nobody knows them, ``voxel_um=unknown`` says so: distances are then in pixels.
-    """
-    given = declare.get("voxel_um")
-    if given == UNKNOWN:
-        raw.warn("", "a voxel size declared unknown", "micrometres", "distances are in pixels")
-        return [1.0] * len(spatial), "pixel"
-    if given is not None:
-        count = 3 if isinstance(given, list) and len(given) == 3 else len(spatial)
-        declared = (declare.numbers("voxel_um", count) or [])[-len(spatial) :]
-        if not all(value > 0 for value in declared):
-            raise InvalidInputError("--set voxel_um", str(given), "numbers over 0")
-        stated = [facts.size_um.get(axis) for axis in spatial]
-        if None not in stated and stated != declared:
-            raw.warn("", f"voxels of {stated} um", f"{declared}, as declared", "declared is used")
-        return declared, "um"
-    absent = [axis for axis in spatial if axis not in facts.size_um]
-    if absent:
-        raise _no_size(spatial, absent, raw)
-    return [facts.size_um[axis] for axis in spatial], "um"
-
-
-def _no_size(spatial: Sequence[str], absent: Sequence[str], raw: Raw) -> MissingFactError:
-    example = ",".join("2" if axis == "z" else "0.5" for axis in spatial)
-    return missing(
-        raw.name, f"no voxel size along {', '.join(absent)}",
-        f"micrometres a voxel ({', '.join(spatial)}), or voxel_um={UNKNOWN}",
-        f"voxel_um={example}",
-    )  # fmt: skip
+    return axes_of(stated if known else [], shape, facts, raw, declare)

@@ -44,13 +44,14 @@ def instances(mask: Any, spatial: Mapping[str, int], raw: Raw, name: str) -> xr.
     if len(table) == 1:
         raw.warn(name, "one label only", "one label for each object", "it may be a semantic mask")
     unsigned = np.dtype(mask.dtype.str.replace("i", "u").replace("b", "u"))
-    columns = np.array(table, dtype="int64").reshape(-1, 3)
+    largest = max((label for _, label, _ in table), default=0)
+    wide = "uint64" if largest > np.iinfo("int64").max else "int64"
     return xr.Dataset(
         {
             "label": (("layer", *spatial), layered.astype(unsigned)),
-            "instance_id": ("instance", columns[:, 1]),
-            "instance_layer": ("instance", columns[:, 0]),
-            "voxel_count": ("instance", columns[:, 2]),
+            "instance_id": ("instance", np.array([label for _, label, _ in table], wide)),
+            "instance_layer": ("instance", np.array([layer for layer, _, _ in table], "int64")),
+            "voxel_count": ("instance", np.array([count for *_, count in table], "int64")),
         },
         attrs={"representation": "instances", "schema": "instances/1", "image_node": "image"},
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import tifffile
 
 from neurodata.errors import NeurodataError, UnreadableError, UnsafeError
+from neurodata.readers.image_volume import Facts
 from neurodata.safe import Raw
 from neurodata.units import to_si
 
@@ -20,12 +21,9 @@ RGB = ("red", "green", "blue", "alpha")
 
 
 @dataclass
-class Meta:
+class Meta(Facts):
     """Facts that the file states; what is None or absent it does not state."""
 
-    size_um: dict[str, float] = field(default_factory=dict)
-    rate_hz: float | None = None
-    channels: list[str] = field(default_factory=list)
     images: int | None = None
 
 

@@ -18,6 +18,7 @@ from neurodata.safe import inside
 
 BLOCK_BYTES = 2**20
 STAGING = ".staging"  # a folder that holds one of this name is a store
+ZARR_METADATA = frozenset((".zarray", ".zattrs", ".zgroup", ".zmetadata"))
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def scan(folder: Path) -> Scan:
     files: list[Path] = []
     problems: list[Problem] = []
     for parent, folders, names in os.walk(folder):
-        hidden = [name for name in [*folders, *names] if name.startswith(".")]
+        hidden = [n for n in [*folders, *names] if n.startswith(".") and n not in ZARR_METADATA]
         problems += [_hidden(Path(parent, name), folder) for name in hidden]
         stores = [name for name in folders if Path(parent, name, STAGING).is_dir()]
         problems += [_store(Path(parent, name), folder) for name in stores]

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import networkx
 import numpy as np
+import pandas
 import pytest
 import xarray as xr
 from hypothesis import given, settings
@@ -213,3 +214,133 @@ def test_first_line_longer_than_the_head_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "wide.csv"
     np.savetxt(path, np.zeros((300, 300)))
     assert adjacency.sniff(head(path), path)
+
+
+# names in a row and a column
+
+NAMED = ",ADAL,ADAR,AVAL\nADAL,0,2,0\nADAR,0,0,3\nAVAL,7,0,1\n"
+
+
+def edges_of(node: xr.DataTree) -> list[tuple[str, str, float]]:
+    names = node["node_id"].values
+    columns = names[node["source"].values], names[node["target"].values], node["weight"].values
+    return [(str(a), str(b), float(w)) for a, b, w in zip(*columns, strict=True)]
+
+
+EXPECTED = [("ADAL", "ADAR", 2), ("ADAR", "AVAL", 3), ("AVAL", "ADAL", 7), ("AVAL", "AVAL", 1)]
+
+
+@pytest.mark.parametrize("text", [
+    NAMED,
+    NAMED.replace("\n", "\r\n"),
+    NAMED.replace(",", "\t"),
+    NAMED.replace(",", " ; ").replace("ADAL", "ADAL   "),
+    "," + NAMED.replace("\n", "\nhead,").removesuffix("head,"),
+    ",SENSORY,SENSORY,INTER\n" + NAMED,
+    "," + NAMED.replace(",0", ",").replace("\n", ",\n").replace("\n", "\n,").removesuffix(","),
+])  # fmt: skip
+def test_named_matrices(text: str, tmp_path: Path) -> None:
+    path = write(tmp_path, text)
+    assert adjacency.sniff(head(path), path)
+    assert edges_of(read(path, **FACTS)["graph"]) == EXPECTED
+
+
+def test_named_rows_in_another_order_are_sorted_out(tmp_path: Path) -> None:
+    lines = NAMED.splitlines()
+    path = write(tmp_path, "\n".join([lines[0], lines[3], lines[1], lines[2]]) + "\n")
+    assert sorted(edges_of(read(path, **FACTS)["graph"])) == EXPECTED
+    turned = read(path, axes="target,source", weight_units="count")["graph"]
+    assert sorted((b, a, w) for a, b, w in edges_of(turned)) == EXPECTED
+
+
+def test_whole_numbers_name_rows_and_columns(tmp_path: Path) -> None:
+    big = 720575940621039145
+    text = f",{big},{big + 1},3\n{big},0,2,0\n{big + 1},0,0,3\n3,7,0,1\n"
+    path = write(tmp_path, text)
+    assert adjacency.sniff(head(path), path)
+    found = edges_of(read(path, **FACTS)["graph"])
+    assert found[0] == (str(big), str(big + 1), 2)
+
+
+@given(arrays("i8", (4, 4), elements=st.integers(-9, 9)), st.permutations(range(4)))
+@settings(max_examples=40, deadline=None)
+def test_any_named_matrix_equals_pandas(
+    tmp_path_factory: pytest.TempPathFactory, matrix: np.ndarray, order: list[int]
+) -> None:
+    matrix[0, 0] = 1
+    names = np.array(["A", "B", "C", "D"])
+    frame = pandas.DataFrame(matrix, names, names[order])
+    path = tmp_path_factory.mktemp("synthetic") / "synthetic.csv"
+    frame.to_csv(path)
+    node = read(path, directed=1, **FACTS)["graph"]
+    expected = {(a, b): frame.loc[a, b] for a in names for b in names if frame.loc[a, b]}
+    assert {(a, b): w for a, b, w in edges_of(node)} == expected
+
+
+@pytest.mark.parametrize("text", [
+    "name,x,y,z\nA,1,2,3\nB,4,5,6\nC,7,8,9\n",
+    "onset,duration,trial_type,value\n0,1,go,4\n2,1,stop,5\n3,1,go,6\n",
+    "gene,A,B,C\nrex-1,1,2,3\nrex-2,4,5,6\nrex-3,7,8,9\n",
+    "a,b,c,d\nb,a,c,d\nc,d,a,b\nd,a,b,c\n",
+])  # fmt: skip
+def test_tables_of_measurements_are_no_matrices(text: str, tmp_path: Path) -> None:
+    path = write(tmp_path, text)
+    assert not adjacency.sniff(head(path), path)
+
+
+def test_a_triangle_is_undirected_only_when_declared(tmp_path: Path) -> None:
+    path = write(tmp_path, "0 2 0\n0 1 3\n0 0 0\n")
+    with pytest.raises(MissingFactError, match="directed=0 if edges have no direction"):
+        read(path, weight_units="count")
+    raw = open_raw(path)
+    node = adjacency.read(raw, Declared({"directed": 0, "weight_units": "count"}))["graph"]
+    assert (node.attrs["directed"], node["weight"].values.tolist()) == (0, [2, 1, 3])
+    assert any("one way only" in p.found for p in raw.problems)
+    lower = read(write(tmp_path, "0 0 0\n2 1 0\n0 3 0\n"), directed=0, weight_units="count")
+    xr.testing.assert_identical(lower["graph"].to_dataset(), node.to_dataset())
+
+
+@pytest.mark.parametrize(("text", "found"), [
+    (NAMED.replace("\nAVAL", "\nADAR"), "the row 'ADAR' twice"),
+    (NAMED.replace(",ADAR,AVAL", ",ADAL,AVAL"), "the column 'ADAL' twice"),
+    (NAMED.replace("ADAR,0,0,3", "ADAR,0,0,nan"), "'nan'"),
+    (NAMED.replace("ADAR,0,0,3", "ADAR,0,0,1e999"), "out of range"),
+])  # fmt: skip
+def test_damaged_named_matrices_are_refused(text: str, found: str, tmp_path: Path) -> None:
+    with pytest.raises(UnreadableError, match=re.escape(found)):
+        read(write(tmp_path, text), **FACTS)
+
+
+def test_blank_cells_beside_zeros_are_settled(tmp_path: Path) -> None:
+    path = write(tmp_path, NAMED.replace("ADAR,0,0,3", "ADAR,,0,3"))
+    with pytest.raises(MissingFactError, match=re.escape("--set columns.blank=0")):
+        read(path, **FACTS)
+    facts = {**FACTS, "columns.blank": "0"}
+    assert edges_of(read(path, **facts)["graph"]) == EXPECTED
+
+
+# correlations of 100 parcels (Human Connectome Project, by way of BrainSpace)
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize(("name", "edges", "negative"), [
+    ("HCP_144125_maximum_schaefer_100", 5050, 855), ("HCP_149236_minimum_vosdewael_100", 5050, 0),
+    ("HCP_208024_median_vosdewael_100", 5050, 93), ("HCP_246133_maximum_vosdewael_100", 5050, 651),
+    ("HCP_393247_minimum_schaefer_100", 5050, 22), ("HCP_899885_median_schaefer_100", 5050, 244),
+])  # fmt: skip
+def test_correlations(realdata: Path, name: str, edges: int, negative: int) -> None:
+    folder = realdata / "acceptance/connectome/brainspace_hcp/matrices/individual"
+    raw = open_raw(folder / f"{name}.csv")
+    node = adjacency.read(raw, Declared({"weight_units": "1"}))["graph"]
+    matrix = np.loadtxt(folder / f"{name}.csv", delimiter=",")
+    assert (matrix.shape, node.attrs["directed"]) == ((100, 100), 0)
+    upper = dense(node)
+    np.testing.assert_array_equal(upper + np.triu(upper, 1).T, matrix)
+    assert (len(node["weight"]), int((node["weight"] < 0).sum())) == (edges, negative)
+
+
+class TestNamedAdjacency(TestAdjacency):
+    truncation_shows = False  # fewer rows may be cells that send nothing: a warning says so
+
+    def make(self, folder: Path) -> Path:
+        return write(folder, NAMED)

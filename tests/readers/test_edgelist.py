@@ -129,6 +129,7 @@ def test_worm_lists(realdata: Path) -> None:
     names = {*table["Source"].str.strip(), *table["Target"].str.strip()}
     assert node["node_id"].values.tolist() == sorted(names)
     assert set(node["kind"].values) == set(table["Type"].str.strip())
+    assert (node.sizes["node"], node.sizes["edge"], int(node["weight"].sum())) == (448, 7379, 39702)
 
     white = folder / "white_1986_jsh.csv"
     flags = "--set columns.source=pre --set columns.target=post --set columns.weight=synapses"
@@ -139,6 +140,8 @@ def test_worm_lists(realdata: Path) -> None:
     rows = [line.split() for line in white.read_text().splitlines()[1:]]
     assert len(node["weight"]) == len(rows)
     assert int(node["weight"].sum()) == sum(int(row[3]) for row in rows)
+    assert (node.sizes["node"], node.sizes["edge"], int(node["weight"].sum())) == (215, 1769, 5103)
+    assert ("ADAL", "ADFL", 2) in edges_of(node)
 
 
 # ids
@@ -358,3 +361,89 @@ def test_columns_that_nothing_reads_are_listed(tmp_path: Path) -> None:
     node = edgelist.read(raw, Declared({"directed": 1}))["graph"]
     assert "weight" not in node
     assert [p.found for p in raw.problems if "left out" in p.found] == ["left out: remark"]
+
+
+# kinds without direction
+
+GAPS = "source,target,weight,type\nA,B,2,chemical\nB,A,1,chemical\nB,A,3,gap\nC,B,4,gap\n"
+
+
+def test_kinds_without_direction_are_declared(tmp_path: Path) -> None:
+    path = write(tmp_path, GAPS, "synthetic.csv")
+    raw = open_raw(path)
+    whole = edgelist.read(raw, Declared(FACTS))["graph"]
+    assert edges_of(whole) == [("A", "B", 2), ("B", "A", 1), ("B", "A", 3), ("C", "B", 4)]
+    hints = [p.hint for p in raw.problems if "listed one way only" in p.found]
+    assert hints == ["if it has no direction: --set columns.undirected=gap"]
+    tree = read(path, {**FACTS, "columns.undirected": "gap"})
+    assert edges_of(tree["graph"]) == [("A", "B", 2), ("B", "A", 1)]
+    assert edges_of(tree["graph_undirected"]) == [("A", "B", 3), ("B", "C", 4)]
+    assert [child.attrs["directed"] for child in tree.children.values()] == [1, 0]
+
+
+@pytest.mark.parametrize("kinds", ["electrical", "gap,chemical", "gap,electrical"])
+def test_kinds_that_are_not_there(kinds: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="some, not all, of the kinds chemical, gap"):
+        read(write(tmp_path, GAPS, "synthetic.csv"), {**FACTS, "columns.undirected": kinds})
+
+
+@pytest.mark.acceptance
+def test_gap_junctions_of_two_weights_are_kept_and_told(realdata: Path) -> None:
+    """Cook's table has each gap junction twice, 32 of them with another weight the other way."""
+    folder = realdata / "fixtures/connectome/cect_data"
+    facts = {**FACTS, "columns.undirected": "electrical"}
+    raw = Raw(folder, (folder / "herm_full_edgelist.csv",))
+    tree = edgelist.read(raw, Declared(facts))
+    table = pandas.read_csv(folder / "herm_full_edgelist.csv", skipinitialspace=True)
+    gap = table[table["Type"].str.strip() == "electrical"]
+    assert tree["graph_undirected"].sizes["edge"] == len(gap)
+    told = [p.found for p in raw.problems if p.level == "warning"]
+    assert told == ["2652 of 2684 listed both ways, the others once"]
+    assert tree["graph"].sizes["edge"] == len(table) - len(gap)
+    pharynx = Raw(folder, (folder / "cne24932-sup-0004-supinfo4.csv",))
+    tree = edgelist.read(pharynx, Declared({**FACTS, "columns.undirected": "Electrical"}))
+    rows = [line.split(",") for line in pharynx.main.read_text().split()[1:]]
+    assert (len(rows), tree["graph"].sizes["node"]) == (362, 61)
+    for name, kind in (("graph", "Chemical"), ("graph_undirected", "Electrical")):
+        weights = [float(row[2]) for row in rows if row[3] == kind]
+        assert (tree[name].sizes["edge"], float(tree[name]["weight"].sum())) == (
+            len(weights), sum(weights),
+        )  # fmt: skip
+
+
+# layouts of other tables
+
+
+def test_a_header_spaced_otherwise_than_its_rows(tmp_path: Path) -> None:
+    text = "pre post type synapses\r\nADAL\tADAR\tgap\t2\r\nADAR\tAVAL\tchemical\t1\r\n"
+    path = write(tmp_path, text, "synthetic.csv")
+    assert edgelist.sniff(head(path), path)
+    named = {"columns.source": "pre", "columns.target": "post", "columns.weight": "synapses"}
+    node = read(path, {**FACTS, **named})["graph"]
+    assert edges_of(node) == [("ADAL", "ADAR", 2), ("ADAR", "AVAL", 1)]
+    assert node["kind"].values.tolist() == ["gap", "chemical"]
+
+
+def test_a_table_of_connections_with_root_ids(tmp_path: Path) -> None:
+    first = 720575940596125868
+    rows = [f"{first + n},{first + n + 1},LOP_R,{5 + n},ACH" for n in range(3)]
+    header = "pre_root_id,post_root_id,neuropil,syn_count,nt_type"
+    path = write(tmp_path, "\n".join([header, *rows]) + "\n", "synthetic.csv")
+    assert edgelist.sniff(head(path), path)
+    flags = [
+        "columns.source=pre_root_id", "columns.target=post_root_id", "columns.weight=syn_count",
+    ]  # fmt: skip
+    with pytest.raises(MissingFactError) as refusal:
+        read(path)
+    assert refusal.value.hint == "declare it: --set " + " --set ".join(flags)
+    node = read(path, {**FACTS, **parse([*flags, "columns.kind=neuropil"])})["graph"]
+    assert node["node_id"].values.tolist() == [str(first + n) for n in range(4)]
+    assert edges_of(node)[2] == (str(first + 2), str(first + 3), 7)
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("name", ["fixtures/connectome/navis_hemibrain/synapses/1734350788.csv"])
+def test_tables_of_synapse_places_are_no_edge_list(realdata: Path, name: str) -> None:
+    path = realdata / name
+    assert not edgelist.sniff(head(path), path)
+    assert not adjacency.sniff(head(path), path)

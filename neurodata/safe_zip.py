@@ -1,0 +1,236 @@
+"""The zip leaf of the one door: the directory is checked before a member is read, none unpacked.
+
+A zip can name paths outside its folder, hold links, overlap its members or unpack to far more
+than it holds. All of these are refused; members are read by their place, into memory, within a
+limit and with their CRC checked.
+
+References
+----------
+APPNOTE.TXT 6.3.10, https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from neurodata.errors import UnknownFormatError, UnreadableError, UnsafeError
+
+MAGIC = b"PK\x03\x04"
+DIRECTORY_LIMIT_BYTES = 256 * 2**20
+COUNT_LIMIT = 1_000_000
+RATIO_LIMIT = 1032
+"""Deflate cannot pack tighter (https://www.zlib.net/zlib_tech.html)."""
+STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
+_HEADER = struct.Struct("<4s5H3I2H")
+_TAIL_BYTES = 22 + 0xFFFF
+_DAMAGE = (
+    zipfile.BadZipFile, struct.error, OSError, ValueError, OverflowError, EOFError, IndexError,
+    NotImplementedError, RuntimeError, MemoryError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in a zip: its name, where its header begins, its sizes in bytes, CRC and method."""
+
+    name: str
+    start: int
+    packed: int
+    size: int
+    crc: int
+    method: int
+
+
+def members(path: Path) -> dict[str, Member]:
+    """Return the files of a zip by name after checking its whole directory.
+
+    Raises
+    ------
+    UnsafeError
+        When a name leads elsewhere, a member is a link or another special file, members overlap
+        or repeat, one claims to unpack to over 1032 times its size, or there are too many.
+    UnreadableError
+        When the directory is damaged, or members lie outside the file.
+    UnknownFormatError
+        When a member is encrypted or packed otherwise than by deflate.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.zip"
+    >>> with zipfile.ZipFile(path, "w") as file:
+    ...     file.writestr("a/b.txt", "text")
+    >>> [(name, member.size) for name, member in members(path).items()]
+    [('a/b.txt', 4)]
+    """
+    _check_directory(path)
+    try:
+        with zipfile.ZipFile(path) as file:
+            entries, end = file.infolist(), file.start_dir
+    except _DAMAGE as error:
+        raise _broken(path, f"a damaged zip directory ({error})") from error
+    if len(entries) > COUNT_LIMIT:
+        raise UnsafeError(path.name, f"{len(entries)} members", f"at most {COUNT_LIMIT}")
+    found: dict[str, Member] = {}
+    for entry in entries:
+        _check(path, entry)
+        if entry.filename.endswith("/"):
+            continue
+        if entry.filename in found:
+            raise UnsafeError(path.name, f"the member {entry.filename!r} twice", "each name once")
+        found[entry.filename] = Member(
+            entry.filename, entry.header_offset, entry.compress_size, entry.file_size,
+            entry.CRC, entry.compress_type,
+        )  # fmt: skip
+    _check_places(path, entries, end)
+    return found
+
+
+def _check_directory(path: Path) -> None:
+    """Refuse a directory that is too large before anything parses it."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        stream.seek(max(0, size - _TAIL_BYTES))
+        tail = stream.read(_TAIL_BYTES)
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or at + 22 > len(tail):
+        raise _broken(path, f"{size} bytes without the end of a zip")
+    length: int = struct.unpack_from("<I", tail, at + 12)[0]
+    count: int = struct.unpack_from("<H", tail, at + 10)[0]
+    wide = tail.rfind(b"PK\x06\x06", 0, at)
+    if length == 0xFFFFFFFF or count == 0xFFFF:
+        if wide < 0 or wide + 56 > at:
+            raise _broken(path, "no large directory, though the end of the zip says so")
+        count, length = struct.unpack_from("<QQ", tail, wide + 32)
+    if length > DIRECTORY_LIMIT_BYTES or count > COUNT_LIMIT:
+        raise UnsafeError(
+            path.name, f"a directory of {count} members in {length} bytes",
+            f"at most {COUNT_LIMIT} in {DIRECTORY_LIMIT_BYTES}", "unpack it",
+        )  # fmt: skip
+
+
+def _check(path: Path, entry: zipfile.ZipInfo) -> None:
+    name, where = entry.filename, f"{path.name}: {entry.filename!r}"
+    parts = name.removesuffix("/").split("/")
+    if entry.orig_filename != name or "\\" in name or any(p in ("", ".", "..") for p in parts):
+        raise UnsafeError(where, "a member's name that leads elsewhere", "plain relative names")
+    if re.match(r"[A-Za-z]:", name) or any(ord(letter) < 32 for letter in name):
+        raise UnsafeError(where, "a member's name that leads elsewhere", "plain relative names")
+    kind = stat.S_IFMT(entry.external_attr >> 16) if entry.create_system == 3 else 0
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        what = "a link" if kind == stat.S_IFLNK else "a special file"
+        raise UnsafeError(where, what, "files and folders only", "put the file itself in the zip")
+    if entry.flag_bits & 0x41:
+        raise UnknownFormatError(where, "an encrypted member", "plain ones", "decrypt it first")
+    if entry.compress_type not in (STORED, DEFLATED):
+        raise UnknownFormatError(
+            where, f"zip method {entry.compress_type}", "stored or deflated", "pack it again"
+        )
+    if entry.compress_type == STORED and entry.file_size != entry.compress_size:
+        raise UnreadableError(where, f"{entry.compress_size} bytes", f"{entry.file_size} stored")
+    if entry.file_size > RATIO_LIMIT * (entry.compress_size + 1):
+        raise UnsafeError(
+            where, f"{entry.file_size} bytes from {entry.compress_size}",
+            f"at most {RATIO_LIMIT} times", "unpack it",
+        )  # fmt: skip
+
+
+def _check_places(path: Path, entries: list[zipfile.ZipInfo], end: int) -> None:
+    """Refuse members that reach into each other or into the directory."""
+    last = 0
+    for entry in sorted(entries, key=lambda entry: entry.header_offset):
+        if entry.header_offset < last:
+            raise UnsafeError(
+                f"{path.name}: {entry.filename!r}", "a member that overlaps another",
+                "members one after another", "pack it again",
+            )  # fmt: skip
+        last = entry.header_offset + _HEADER.size + entry.compress_size
+    if last > end:
+        raise _broken(path, f"members up to byte {last}, a directory at {end}")
+
+
+def read_member(path: Path, member: Member, limit: int) -> bytes:
+    """Return a member's bytes, unpacked, its CRC checked.
+
+    Raises
+    ------
+    UnsafeError
+        When it has more than ``limit`` bytes.
+    UnreadableError
+        When it is damaged or not where the directory says.
+    """
+    if member.size > limit:
+        raise UnsafeError(_where(path, member), f"{member.size} bytes", f"at most {limit}")
+    packed = _bytes(path, member, 0, member.packed)
+    data = packed if member.method == STORED else _inflate(path, member, packed)
+    if len(data) != member.size or zlib.crc32(data) != member.crc:
+        raise UnreadableError(
+            _where(path, member), f"{len(data)} bytes with another CRC",
+            f"{member.size} bytes as the zip's directory says", "copy or download it again",
+        )  # fmt: skip
+    return data
+
+
+def read_range(path: Path, member: Member, start: int, count: int, limit: int) -> bytes:
+    """Return some bytes of a member; of a stored one nothing else is read, so no CRC checked.
+
+    Raises
+    ------
+    UnreadableError
+        When the member is shorter, damaged or not where the directory says.
+    UnsafeError
+        When more than ``limit`` bytes are asked for, or have to be unpacked.
+    """
+    if start < 0 or count < 0 or start + count > member.size:
+        raise UnreadableError(
+            _where(path, member), f"{member.size} bytes", f"{start + count} at least"
+        )
+    if member.method == STORED and count <= limit:
+        return _bytes(path, member, start, count)
+    return read_member(path, member, limit)[start : start + count]
+
+
+def _bytes(path: Path, member: Member, start: int, count: int) -> bytes:
+    """Return bytes as they are in the file, after comparing the member's own header."""
+    with path.open("rb") as stream:
+        stream.seek(member.start)
+        header = stream.read(_HEADER.size)
+        if len(header) < _HEADER.size or not header.startswith(MAGIC):
+            raise UnreadableError(_where(path, member), "no header", "one where the directory says")
+        fields = _HEADER.unpack(header)
+        flags, method, length, extra = fields[2], fields[3], fields[9], fields[10]
+        name = stream.read(length)
+        if name != member.name.encode("utf-8" if flags & 0x800 else "cp437", "replace"):
+            raise UnreadableError(_where(path, member), f"the name {name!r}", "the directory's")
+        if method != member.method:
+            raise UnreadableError(_where(path, member), f"method {method}", f"{member.method}")
+        stream.seek(member.start + _HEADER.size + length + extra + start)
+        data = stream.read(count)
+    if len(data) < count:
+        raise UnreadableError(_where(path, member), f"{len(data)} bytes", f"{count}", "copy it")
+    return data
+
+
+def _inflate(path: Path, member: Member, packed: bytes) -> bytes:
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        return stream.decompress(packed, member.size + 1)
+    except zlib.error as error:
+        raise UnreadableError(
+            _where(path, member), f"damaged deflate data ({error})", "an intact member",
+            "copy or download it again",
+        ) from error  # fmt: skip
+
+
+def _where(path: Path, member: Member) -> str:
+    return f"{path.name}: {member.name}"
+
+
+def _broken(path: Path, found: str) -> UnreadableError:
+    return UnreadableError(path.name, found, "an intact zip", "copy or download it again")
