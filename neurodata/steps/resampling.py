@@ -24,7 +24,7 @@ class Resample(Step):
 
     The low pass is a Kaiser window (beta 8) over 20 zero crossings a side, half amplitude at
     the lower of the two Nyquist frequencies: what lies below 0.87 of it keeps its amplitude to
-    0.1 %, what lies above 1.13 of it is weaker than -60 dB (measured in the tests).
+    2 %, what lies above 1.13 of it is weaker than -60 dB (measured in the tests).
 
     Attributes
     ----------
