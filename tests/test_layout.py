@@ -352,7 +352,7 @@ def test_bytes_that_change_between_writing_and_verifying_are_refused(
 
     real = files.write_parts
 
-    def damaging(path: Path, parts: Any) -> tuple[int, str]:
+    def damaging(path: Path, parts: Any) -> int:
         done = real(path, parts)
         data = bytearray(path.read_bytes())
         data[100] ^= 1
@@ -362,6 +362,21 @@ def test_bytes_that_change_between_writing_and_verifying_are_refused(
     monkeypatch.setattr(files, "write_parts", damaging)
     with pytest.raises(IntegrityError):
         written(tmp_path, a=xr.Variable(("time",), noise((100_000,), "f8")))
+    assert open_store(tmp_path).ids() == []
+
+
+@pytest.mark.parametrize("shape", [(100_000,), (40, 70, 300)])
+def test_values_that_an_encoder_changes_are_refused_though_their_checksums_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]
+) -> None:
+    real = shards.compress
+
+    def wrong(chunk: np.ndarray[Any, Any], codec: Any) -> Any:
+        return real(np.nextafter(chunk, np.inf), codec)
+
+    monkeypatch.setattr(shards, "compress", wrong)
+    with pytest.raises(IntegrityError, match="other bytes than written in"):
+        written(tmp_path, a=xr.Variable(("z", "y", "x")[: len(shape)], noise(shape, "f8")))
     assert open_store(tmp_path).ids() == []
 
 

@@ -20,7 +20,7 @@ from benchmarks.workloads import Case
 # Where publish calls its stages; a stage that is not found there leaves its part unnamed.
 STAGES = {
     "array_s": ("neurodata.store.commit", "write_tree"),
-    "verification_s": ("neurodata.store.commit", "digest_tree"),
+    "verification_s": ("neurodata.store.commit", "_verified"),
     "manifest_s": ("neurodata.store.commit", "build"),
     "sync_s": ("neurodata.store.files", "sync_tree"),
 }

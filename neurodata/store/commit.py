@@ -20,9 +20,18 @@ from neurodata.store import catalog, files, integrity
 from neurodata.store.digest import content_digest
 from neurodata.store.files_of import LocalFiles
 from neurodata.store.layout import check_preset
-from neurodata.store.manifest import NAME, TREE, build, check_part, encode, recipe, version_of
-from neurodata.store.tree import digest_tree, refuse_unfit, write_tree
-from neurodata.store.version import StoredVersion
+from neurodata.store.manifest import (
+    NAME,
+    TREE,
+    build,
+    check_part,
+    encode,
+    entry,
+    recipe,
+    version_of,
+)
+from neurodata.store.tree import Written, compare_tree, refuse_unfit, write_tree
+from neurodata.store.version import METADATA, StoredVersion
 
 STAGING = ".staging"
 LOCK = "commit.lock"
@@ -74,21 +83,21 @@ def publish(
     tree = tree.copy()
     refuse_unfit(tree)
     tree.attrs.update(id=f"{dataset}/{recording}", dataset=dataset)
-    with _staged(root) as folder, files.Syncing() as syncing:
-        written = write_tree(tree, folder / TREE, preset, syncing.add)
+    with _staged(root) as folder:
+        written = write_tree(tree, folder / TREE, preset)
+        with files.Syncing(folder / TREE) as syncing:
+            stored, digests = _verified(folder, f"{dataset}/{recording}", written)
+            syncing.finish()
         facts = {
             "dataset": dataset,
             "recording": recording,
-            "content": content_digest(tree, written.digests),
-            "arrays": written.digests,
+            "content": content_digest(tree, digests),
+            "arrays": digests,
             "layout": written.layout,
             "finite": written.finite,
         }
-        manifest = build(tree, folder, facts, provenance, written.files)
+        manifest = build(tree, stored, facts, provenance)
         data = encode(manifest)
-        syncing.add(folder / TREE)
-        _compare(folder, manifest)
-        syncing.finish()
         files.write(folder / NAME, data)
         files.sync(folder / NAME)
         files.sync(folder)
@@ -96,18 +105,31 @@ def publish(
             return _commit(root, folder, manifest, version_of(data))
 
 
-def _compare(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Decode a staged version from the disk and compare it with what was given."""
-    arrays, sizes = manifest["arrays"], {e["path"]: e["size"] for e in manifest["files"]}
-    name = f"{manifest['dataset']}/{manifest['recording']}"
-    with contextlib.closing(LocalFiles(folder, sizes)) as source:
-        found = digest_tree(StoredVersion(name, "", manifest, source))
-    if found != arrays:
-        wrong = sorted(k for k in {*arrays, *found} if arrays.get(k) != found.get(k))
-        raise IntegrityError(
-            name, f"other bytes than written in {wrong}", "the same",
-            "check the disk, then ingest it again",
-        )  # fmt: skip
+def _verified(
+    folder: Path, name: str, written: Written
+) -> tuple[dict[str, tuple[int, str]], dict[str, str]]:
+    """Decode a staged version from the disk and compare it with what was given.
+
+    Returns size and sha256 of its files, and the digests of its arrays. Every chunk and shard
+    index is decoded, so what is digested here is what was given.
+    """
+    sizes = files.listing(folder)
+    for path, size in written.files.items():
+        if (found := sizes.get(path.relative_to(folder).as_posix())) != size:
+            raise IntegrityError(
+                str(path), f"{found} bytes", f"the {size} written",
+                "check the disk, then ingest it again",
+            )  # fmt: skip
+    metadata = [path for path in sizes if path.endswith("/" + METADATA)]
+    known = {path: files.sha256(folder / path) for path in metadata}
+    first = {"files": [entry(path, sizes[path], digest) for path, digest in known.items()]}
+    with (
+        files.Hashing(folder, sorted(sizes.keys() - known.keys())) as hashing,
+        contextlib.closing(LocalFiles(folder, sizes)) as source,
+    ):
+        digests = compare_tree(StoredVersion(name, "", first, source), written.checksums)
+        known |= hashing.finish()
+    return {path: (size, known[path]) for path, size in sizes.items()}, digests
 
 
 def _commit(root: Path, folder: Path, manifest: Mapping[str, Any], version: str) -> Published:

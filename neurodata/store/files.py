@@ -6,8 +6,8 @@ import contextlib
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,16 @@ def write(path: Path, data: bytes) -> None:
         stream.write(data)
 
 
-def write_parts(path: Path, parts: Iterable[Bytes]) -> tuple[int, str]:
-    """Write a new file part by part and return its size in bytes and its sha256."""
-    size, digest = 0, hashlib.sha256()
-    with path.open("xb") as stream:
+def write_parts(path: Path, parts: Iterable[Bytes]) -> int:
+    """Write a new file part by part and return its size in bytes."""
+    size = 0
+    with path.open("xb", buffering=0) as stream:
         for part in parts:
-            size += stream.write(memoryview(part))  # type: ignore[arg-type]
-            digest.update(memoryview(part))  # type: ignore[arg-type]
-    return size, digest.hexdigest()
+            data, done = memoryview(part), 0  # type: ignore[arg-type]
+            while done < len(data):
+                done += stream.write(data[done:])
+            size += done
+    return size
 
 
 def sync(path: Path) -> None:
@@ -52,27 +54,19 @@ def sync_tree(folder: Path) -> None:
         sync(Path(parent))
 
 
-class Syncing:
-    """Forces files to the disk in a thread of its own, in the order in which they are given."""
+class Syncing(contextlib.AbstractContextManager["Syncing"]):
+    """Forces a folder with all that is below it to the disk, in a thread of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self._pool = ThreadPoolExecutor(1, "neurodata-sync")
-        self._given: list[Future[None]] = []
-
-    def __enter__(self) -> Syncing:
-        return self
+        self._done = self._pool.submit(sync_tree, folder)
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def add(self, path: Path) -> None:
-        """Sync a file, or a folder with all that is below it, later."""
-        self._given.append(self._pool.submit(sync_tree if path.is_dir() else sync, path))
-
     def finish(self) -> None:
-        """Wait for all, and raise what the disk said: it says so only once."""
-        for given in self._given:
-            given.result()
+        """Wait for it, and raise what the disk said: it says so only once."""
+        self._done.result()
 
 
 def rename(source: Path, target: Path) -> None:
@@ -108,6 +102,21 @@ def listing(folder: Path) -> dict[str, int]:
             if path.is_file():
                 found[path.relative_to(folder).as_posix()] = path.stat().st_size
     return found
+
+
+class Hashing(contextlib.AbstractContextManager["Hashing"]):
+    """Takes the sha256 of files below a folder in a thread of its own, in the order given."""
+
+    def __init__(self, folder: Path, paths: Iterable[str]) -> None:
+        self._pool = ThreadPoolExecutor(1, "neurodata-sha256")
+        self._given = {path: self._pool.submit(sha256, folder / path) for path in paths}
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def finish(self) -> Mapping[str, str]:
+        """Wait for all and return them by path."""
+        return {path: given.result() for path, given in self._given.items()}
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ import numpy as np
 import xarray as xr
 
 from neurodata.errors import DISTRIBUTION, IntegrityError, InvalidInputError
-from neurodata.store import files
 from neurodata.store.digest import canonical, plain, sha256
 
 FORMAT = "neurodata-manifest/1"
@@ -62,30 +61,25 @@ def recipe(provenance: Mapping[str, Any]) -> str:
 
 def build(
     tree: xr.DataTree,
-    folder: Path,
+    files: Mapping[str, tuple[int, str]],
     identity: Mapping[str, Any],
     provenance: Mapping[str, Any],
-    known: Mapping[Path, tuple[int, str]],
 ) -> dict[str, Any]:
     """Return the manifest of a staged version.
 
     Parameters
     ----------
+    files : mapping
+        Size and sha256 of every file, by its path below the version's folder.
     identity : mapping
         ``dataset``, ``recording``, ``content``, ``arrays``, ``layout``, ``finite``.
-    known : mapping
-        Size and sha256 of files, by path, as they were written; the others are read.
     """
-    entries = [
-        {"path": path, "size": size, "sha256": _sha256(folder / path, size, known)}
-        for path, size in sorted(files.listing(folder).items())
-    ]
     nodes = {path: node for path, node in tree.subtree_with_keys if path != "."}
     kinds = ("representation", "schema")
     return {
         "format": FORMAT,
         **identity,
-        "files": entries,
+        "files": [entry(path, *facts) for path, facts in sorted(files.items())],
         **{key: plain(provenance.get(key)) for key in PROVENANCE},
         "code": code(),
         "nodes": {path: {k: node.attrs.get(k) for k in kinds} for path, node in nodes.items()},
@@ -94,16 +88,9 @@ def build(
     }
 
 
-def _sha256(path: Path, size: int, known: Mapping[Path, tuple[int, str]]) -> str:
-    """Return a file's digest, unless its size is another one than was written."""
-    if path not in known:
-        return files.sha256(path)
-    written, digest = known[path]
-    if written != size:
-        raise IntegrityError(
-            str(path), f"{size} bytes", f"the {written} written", "ingest it again"
-        )
-    return digest
+def entry(path: str, size: int, sha256: str) -> dict[str, Any]:
+    """Return what a manifest says of a file."""
+    return {"path": path, "size": size, "sha256": sha256}
 
 
 def summary(node: xr.Dataset) -> dict[str, Any]:

@@ -124,9 +124,9 @@ class Target:
 
 @dataclass
 class Written:
-    """Size and sha256 of files by path, and whether all numbers in them are finite."""
+    """Size of files by path, and whether all numbers in them are finite."""
 
-    files: dict[Path, tuple[int, str]] = field(default_factory=dict)
+    files: dict[Path, int] = field(default_factory=dict)
     finite: bool = True
 
 

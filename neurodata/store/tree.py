@@ -9,14 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numpy as np
 import xarray as xr
 import zarr
 from zarr.storage import LocalStore
 
-from neurodata.errors import StoreError
+from neurodata.errors import IntegrityError, StoreError
 from neurodata.store.arrays import StoredArray
-from neurodata.store.digest import ArrayDigest, canonical, is_text, plain
+from neurodata.store.digest import ArrayDigest, canonical, content, is_text, plain
 from neurodata.store.layout import Codec, Layout, Preset, choose, codecs, pick_codec, steps
 from neurodata.store.ngff import OME, multiscales
 from neurodata.store.shards import Array, Box, Rooms, Target, ahead, sample
@@ -62,37 +63,30 @@ def _unfit(path: str, name: Hashable, found: str, expected: str) -> StoreError:
 
 @dataclass
 class Written:
-    """What writing a tree found out, by ``node/name``; files by path with size and sha256."""
+    """What writing a tree found out, by ``node/name``, and the size of its files by path."""
 
-    digests: dict[str, str] = field(default_factory=dict)
+    checksums: dict[str, list[int]] = field(default_factory=dict)
+    """crc32c of the blocks of every array as they were given, in the order of the digest."""
     layout: dict[str, dict[str, Any]] = field(default_factory=dict)
     finite: dict[str, bool] = field(default_factory=dict)
-    files: dict[Path, tuple[int, str]] = field(default_factory=dict)
+    files: dict[Path, int] = field(default_factory=dict)
 
 
-def write_tree(
-    tree: xr.DataTree,
-    folder: Path,
-    preset: Preset = "default",
-    finished: Callable[[Path], None] = lambda _: None,
-) -> Written:
-    """Write a recording in raw form and return the digest of every array, by ``node/name``.
+def write_tree(tree: xr.DataTree, folder: Path, preset: Preset = "default") -> Written:
+    """Write a recording in raw form and return what was found out about it.
 
-    Threads encode and write while the next block is read and digested. Memory stays below
-    ``shards.MEMORY_BYTES`` and the chunks of the source that are decoded at a time. ``finished``
-    is told of every file of numbers that is complete.
+    Threads encode and write while the next block is read. Memory stays below
+    ``shards.MEMORY_BYTES`` and the chunks of the source that are decoded at a time.
     """
     with Scratch(folder.parent) as scratch:
         writer = _Writer(folder, preset, scratch)
         with closing(ahead(writer.tasks(tree))) as results:
             for result in results:
                 writer.enter(*result)
-                for path in result[1].files:
-                    finished(path)
     return writer.done
 
 
-Result = tuple[str, Part, Array | None]
+Result = tuple[str, Part, int, Array | None]
 
 
 class _Writer:
@@ -117,9 +111,10 @@ class _Writer:
                 else:
                     yield from self._numbers(group, key, str(name), variable)
 
-    def enter(self, key: str, part: Part, room: Array | None) -> None:
+    def enter(self, key: str, part: Part, checksum: int, room: Array | None) -> None:
         """Take note of a block that was written."""
         self._rooms.give(room)
+        self.done.checksums[key].append(checksum)
         self.done.files.update(part.files)
         if key in self.done.finite:
             self.done.finite[key] = self.done.finite[key] and part.finite
@@ -129,7 +124,7 @@ class _Writer:
     ) -> Iterator[tuple[int, Callable[[], Result]]]:
         dtype = variable.dtype.newbyteorder("<")
         layout = choose(_dims(variable), variable.shape, dtype.itemsize, self._preset)
-        digest = ArrayDigest(_dims(variable), variable.shape, dtype)
+        self.done.checksums[key] = []
         plan = list(steps(variable.shape, layout, dtype.itemsize))
         if dtype.kind in "fc":
             self.done.finite[key] = True
@@ -140,23 +135,20 @@ class _Writer:
                 codec = pick_codec(sample(values, layout), self._preset)
                 target = self._create(group, key, name, variable, layout, codec)
             target.prepare(block)
-            yield values.nbytes, partial(_write, key, target, block, values, room)
-            _feed(digest, values, parts)
+            yield values.nbytes, partial(_write, key, target, block, values, parts, room)
         if target is None:
             self._create(group, key, name, variable, layout, "none")
-        self.done.digests[key] = digest.hexdigest()
 
     def _text(self, group: zarr.Group, key: str, name: str, variable: xr.Variable) -> None:
         layout = choose(_dims(variable), variable.shape, TEXT_BYTES, self._preset)
         codec: Codec = "zstd" if self._preset == "small" else "lz4"
         self._create(group, key, name, variable, layout, codec)
         array: Any = group[name]
-        digest = ArrayDigest(_dims(variable), variable.shape, variable.dtype)
+        self.done.checksums[key] = []
         for block, parts in steps(variable.shape, layout, TEXT_BYTES):
             values = np.asarray(variable[block].values)
             array[block] = values.astype(object)
-            _feed(digest, values, parts)
-        self.done.digests[key] = digest.hexdigest()
+            self.done.checksums[key].append(_checksum(values, parts))
 
     def _create(
         self,
@@ -189,20 +181,30 @@ def _dims(variable: xr.Variable) -> tuple[str, ...]:
     return tuple(str(dim) for dim in variable.dims)
 
 
-def _write(key: str, target: Target, block: Box, values: Array, room: Array | None) -> Result:
-    return key, target.write(block, values), room
+def _write(
+    key: str, target: Target, block: Box, values: Array, parts: list[Box], room: Array | None
+) -> Result:
+    return key, target.write(block, values), _checksum(values, parts), room
 
 
-def _feed(digest: ArrayDigest, values: Array, parts: list[Box]) -> None:
-    """Digest the parts of a block; of one that is not in one piece, no more than a plane a time."""
+def _in_order(values: Array, parts: list[Box]) -> Iterator[bytes | Array]:
+    """Yield a block's content part by part; of one not in one piece, no more than a plane a time.
+
+    To digest it so is to digest the whole array in the order of `layout.tile`.
+    """
     for part in parts:
         place: Any = (*part, ...)  # an array also where there is no axis
         found: Array = values[place]
-        if found.ndim < 3 or found.flags.c_contiguous:
-            digest.update(found)
-        else:
-            for plane in found:
-                digest.update(plane)
+        pieces = [found] if found.ndim < 3 or found.flags.c_contiguous else found
+        yield from map(content, pieces)
+
+
+def _checksum(values: Array, parts: list[Box]) -> int:
+    """Return the crc32c of a block's content."""
+    found = 0
+    for piece in _in_order(values, parts):
+        found = google_crc32c.extend(found, piece)
+    return found
 
 
 def _key(path: str, name: Hashable) -> str:
@@ -218,25 +220,44 @@ def _group_attrs(dataset: xr.Dataset) -> dict[str, Any]:
     return attrs
 
 
-def digest_tree(version: StoredVersion) -> dict[str, str]:
-    """Decode every array of a stored tree and return its digest, by ``node/name``.
+def compare_tree(version: StoredVersion, checksums: Mapping[str, list[int]]) -> dict[str, str]:
+    """Decode all arrays of a stored tree, compare them, and return their digests by ``node/name``.
+
+    Parameters
+    ----------
+    checksums : mapping
+        Those of `write_tree`.
 
     Raises
     ------
     IntegrityError
-        When a chunk is missing, does not decode, or its checksum differs.
+        When a chunk is missing, does not decode, its checksum or the block's content differs.
     """
-    rooms = Rooms()
     arrays = {a.key: a for node in version.nodes.values() for a in node.arrays.values()}
+    if arrays.keys() != checksums.keys():
+        raise _changed(version, sorted(arrays.keys() ^ checksums.keys()))
+    rooms, given = Rooms(), {key: iter(blocks) for key, blocks in checksums.items()}
     digests = {key: ArrayDigest(a.dims, a.shape, a.dtype) for key, a in arrays.items()}
     with closing(ahead(_reads(arrays, rooms))) as results:
-        for key, values, parts, room in results:
-            _feed(digests[key], values, parts)
+        for key, values, parts, checksum, room in results:
+            if next(given[key], None) != checksum:
+                raise _changed(version, [key])
+            for piece in _in_order(values, parts):
+                digests[key].update(piece)
             rooms.give(room)
+    if missing := [key for key, rest in given.items() if next(rest, None) is not None]:
+        raise _changed(version, missing)
     return {key: digest.hexdigest() for key, digest in digests.items()}
 
 
-Read = tuple[str, Array, list[Box], Array | None]
+def _changed(version: StoredVersion, keys: list[str]) -> IntegrityError:
+    return IntegrityError(
+        version.id, f"other bytes than written in {keys}", "the same",
+        "check the disk, then ingest it again",
+    )  # fmt: skip
+
+
+Read = tuple[str, Array, list[Box], int, Array | None]
 
 
 def _reads(
@@ -257,7 +278,8 @@ def _reads(
 
 
 def _read(key: str, array: StoredArray, block: Box, parts: list[Box], room: Array | None) -> Read:
-    return key, array.read(block, room), parts, room
+    values = array.read(block, room)
+    return key, values, parts, _checksum(values, parts), room
 
 
 def open_tree(folder: Path) -> xr.DataTree:
