@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import math
+import os
 import pickle
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +13,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurodata.errors import InvalidInputError
+from neurodata.errors import InvalidInputError, StoreError
 from neurodata.loader import load
 from neurodata.loader.feed import Request
 from neurodata.loader.fetch import fetched
@@ -99,15 +102,30 @@ def test_given_memory_is_filled_whatever_was_in_it() -> None:
     assert memory["mask"].tolist() == [[False, False], [True, True], [True, True]]
 
 
-def test_counts_are_made_once_within_the_memory_and_again_beyond_it() -> None:
+def test_counts_are_made_once_within_the_memory_and_beyond_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     trains = [np.linspace(0, 1, 500)]
-    for memory_mb, decoded in ((1.0, 1), (0.0, 3)):
+    for memory_mb in (1.0, 0.0):
         counts = counts_of(trains, Span(0, 0.0, 100.0, 100), memory_mb=memory_mb)
         for _ in range(3):
             signal = fetched(SpikeFetcher(counts, 100, "btc"), picks_of((0, 0, 0)))["signal"]
             assert signal.sum() == 499  # the spike at 1.0 s is not in the last bin
         array: Any = counts.recordings.array((0, "units", "time_s"))
-        assert array.decoded == decoded
+        assert array.decoded == 1
+        assert counts.of(0).cell.flags.owndata == (memory_mb > 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_counts_for_which_neither_memory_nor_disk_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    counts = counts_of([np.linspace(0, 1, 500)], Span(0, 0.0, 100.0, 100), memory_mb=0.0)
+    with pytest.raises(StoreError, match="no room for 800 bytes of spike counts"):
+        counts.of(0)
 
 
 def test_counts_go_to_other_processes_without_what_was_kept() -> None:

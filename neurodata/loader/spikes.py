@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import floor
+from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurodata.errors import InvalidInputError
+from neurodata.errors import InvalidInputError, StoreError
 from neurodata.loader.feed import Feed, Function, Request, of_kept, refuse_scale
 from neurodata.loader.fetch import Stream, in_columns
 from neurodata.loader.grid import Grid
@@ -22,11 +24,13 @@ from neurodata.loader.ring import Blank
 from neurodata.loader.samples import SpikeBins
 from neurodata.loader.target import NextWindow, column, resolve
 from neurodata.splits import Assignment
+from neurodata.store.spool import Scratch
 
 SLACK = 1e-6
 """Share of a bin by which a window may reach beyond what was observed."""
 
 ALWAYS = (-np.inf, np.inf)
+SLAB = 2**15
 
 
 class Counted(NamedTuple):
@@ -67,7 +71,8 @@ class SpikeCounts:
     limits_s : sequence of (float, float), optional
         For each span, where spikes are counted: from the first second to before the second.
     memory_mb : float
-        Counts are kept until this many MB are full; the others are made anew in each batch.
+        Counts are kept in memory until this many MB are full; the others wait in files without
+        a name in the folder for temporary files (`tempfile.gettempdir`).
     """
 
     def __init__(
@@ -85,9 +90,10 @@ class SpikeCounts:
         self._forget()
 
     def _forget(self) -> None:
-        self._lock = threading.Lock()
+        self._locks = [threading.Lock() for _ in self.units]
         self._kept: dict[int, Counted] = {}
         self._free = self.memory_mb * 2**20
+        self._room = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the counts behind: another process makes its own."""
@@ -100,54 +106,77 @@ class SpikeCounts:
     def of(self, number: int) -> Counted:
         """Return the counts of a recording, made at the first use."""
         found = self._kept.get(number)
-        if found is not None:
-            return found
-        with self._lock:
-            if number not in self._kept:
-                made = self._make(number)
-                if made.nbytes > self._free:
-                    return made
-                self._free -= made.nbytes
-                self._kept[number] = made
-            return self._kept[number]
+        if found is None:
+            with self._locks[number]:
+                found = self._kept.get(number)
+                if found is None:
+                    found = self._kept[number] = self._placed(self._make(number))
+        return found
+
+    def _placed(self, made: Counted) -> Counted:
+        with self._room:
+            fits = made.nbytes <= self._free
+            self._free -= made.nbytes if fits else 0
+        return made if fits else spilled(made)
 
     def _make(self, number: int) -> Counted:
         times, splits = (
             self.recordings.array((number, self.node, name)).values
             for name in ("time_s", "row_splits")
         )
-        unit = np.repeat(np.arange(self.units[number]), np.diff(splits))
+        unit = np.repeat(np.arange(self.units[number], dtype="i4"), np.diff(splits))
         own = [at for at, span in enumerate(self.spans) if span.recording == number]
         if len(own) > 1:  # each of them is a stretch of the sorted times
             order = np.argsort(times, kind="stable")
             times, unit = times[order], unit[order]
         large = max((self.spans[at].count for at in own), default=0) * self.width >= 2**31
-        cells: list[Array] = [np.zeros(0, "i8" if large else "i4")]
-        counts: list[Array] = [np.zeros(0, "f4")]
+        dtype = np.dtype("i8" if large else "i4")
+        cells, counts = [np.zeros(0, dtype)], [np.zeros(0, "f4")]
         where, stop = {}, 0
         for at in own:
-            cell, count = self._cells(at, times, unit, in_order=len(own) > 1)
-            cells.append(cell.astype(cells[0].dtype))
-            counts.append(count)
-            where[at] = slice(stop, stop + len(cell))
-            stop += len(cell)
+            every = self._every(at, times, unit, in_order=len(own) > 1).astype(dtype)
+            every.sort()
+            changes = np.flatnonzero(np.diff(every, prepend=-1))
+            cells.append(every[changes])
+            counts.append(np.diff(changes, append=len(every)).astype("f4"))
+            where[at] = slice(stop, stop + len(changes))
+            stop += len(changes)
         return Counted(np.concatenate(cells), np.concatenate(counts), where)
 
-    def _cells(self, at: int, times: Array, unit: Array, in_order: bool) -> tuple[Array, Array]:
-        """Return the cells of one span that have spikes, and how many."""
+    def _every(self, at: int, times: Array, unit: Array, in_order: bool) -> Array:
+        """Return the cell of every spike of a span."""
         span, limits_s = self.spans[at], ALWAYS if self.limits_s is None else self.limits_s[at]
         start_s = max(span.start_s, limits_s[0])
         stop_s = min(edge_s(span, span.count), limits_s[1])
-        inside: slice | Array
-        if in_order:
-            first, last = np.searchsorted(times, [start_s, stop_s])
-            inside = slice(first, max(first, last))
-        else:
-            inside = (times >= start_s) & (times < stop_s)
-        every = bins_of(times[inside], span) * self.width + unit[inside]
-        every.sort(kind="stable")  # which makes use of the runs that are in order
-        changes = np.flatnonzero(np.diff(every, prepend=-1))
-        return every[changes], np.diff(changes, append=len(every)).astype("f4")
+        first, last = np.searchsorted(times, [start_s, stop_s]) if in_order else (0, len(times))
+        found = [np.zeros(0, "i8")]
+        for low in range(first, last, SLAB):  # new memory costs more than what is done in it
+            part = slice(low, min(low + SLAB, last))
+            inside = (times[part] >= start_s) & (times[part] < stop_s)
+            found.append(bins_of(times[part][inside], span) * self.width + unit[part][inside])
+        return np.concatenate(found)
+
+
+def spilled(made: Counted) -> Counted:
+    """Return the same counts in a file without a name, which the kernel may drop from memory.
+
+    Raises
+    ------
+    StoreError
+        When the disk has no room for them.
+    """
+    try:
+        with TemporaryDirectory(prefix="neurodata-") as folder, Scratch(Path(folder)) as scratch:
+            parts = [
+                scratch.get(scratch.put(part), part.nbytes).view(part.dtype) if len(part) else part
+                for part in (made.cell, made.spikes)
+            ]
+    except OSError as error:
+        raise StoreError(
+            gettempdir(), f"no room for {made.nbytes} bytes of spike counts ({error})",
+            "room for what memory_mb does not hold", "raise memory_mb, or set TMPDIR",
+        ) from error  # fmt: skip
+    return Counted(parts[0], parts[1], made.where)
 
 
 def edge_s(span: Span, number: Any) -> Any:
