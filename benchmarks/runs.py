@@ -22,7 +22,7 @@ from benchmarks.candidates import TABLE, Candidate
 from benchmarks.workloads import WORKLOADS, Case, case_of
 
 PREPARE_LIMIT_S = 1200
-CLEARLY_WORSE = 0.7
+CLEARLY_WORSE = 0.85
 # Left out of quick runs, to keep them under ten minutes, unless they are asked for by name.
 NOT_QUICK = (
     "braindecode_lazy",

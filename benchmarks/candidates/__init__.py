@@ -105,8 +105,8 @@ TABLE = (
         "fif", BOTH, GRID,
     ),
     Candidate(
-        "braindecode_preload", "braindecode_windows", "images", ("eeg64", "meg306", "waiting"),
-        "fif", BOTH, f"{GRID}, {DECODED}",
+        "braindecode_preload", "braindecode_windows", "images", ("eeg64",), "fif", BOTH,
+        f"{GRID}, {DECODED}",
     ),
     Candidate("monai_cache", "monai_volumes", "images", MRI, "nifti", BOTH, DECODED),
     Candidate(
@@ -137,8 +137,8 @@ TABLE = (
         "litdata", BOTH, PRE_CUT,
     ),
     Candidate(
-        "webdataset", "webdataset_samples", "arrays", (*SERIES, "mri_volumes"), "webdataset",
-        BOTH, PRE_CUT,
+        "webdataset", "webdataset_samples", "arrays", ("eeg64", "calcium", "mri_volumes"),
+        "webdataset", BOTH, PRE_CUT,
     ),
     Candidate(
         "hf_datasets", "hf_samples", "arrays", ("eeg64", "mri_volumes"), "hf", BOTH, PRE_CUT
