@@ -8,11 +8,12 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import numba  # noqa: F401 - imports are apart, here as for all peers
 import numpy as np
 import xarray as xr
 
 import neurodata
-import neurodata.loader.loading  # imports are apart, here as for all peers
+import neurodata.loader.loading
 from benchmarks.workloads import Case
 from neurodata.compiled import wait_compiled
 from neurodata.loader import Random
