@@ -156,3 +156,31 @@ def test_every_dtype_comes_back_compressed_and_plain(
     flip(path, path.stat().st_size // 3)
     with pytest.raises(IntegrityError):
         store.arrays("lab/r").nodes["a"]["signal"].read(tuple(slice(0, n) for n in shape))
+
+
+def test_runs_are_the_ranges_in_as_few_pieces_as_their_gaps_allow(sample_store: Store) -> None:
+    joined = 0
+    for name in sample_store.ids():
+        for array in every_array(sample_store.arrays(name)):
+            for box in boxes(array.shape):
+                ranges, runs = array.ranges(box), array.runs(box)
+                for path, start, length in ranges:
+                    holding = [r for r in runs if r[0] == path and r[1] <= start]
+                    assert any(start + length <= r[1] + r[2] for r in holding)
+                starts = {(path, start) for path, start, _ in ranges}
+                stops = {(path, start + length) for path, start, length in ranges}
+                assert all((p, a) in starts and (p, a + n) in stops for p, a, n in runs)
+                joined += len(ranges) - len(runs)
+    assert joined > 30
+
+
+def test_local_chunks_are_asked_for_before_they_are_read(
+    sample_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, start, n, __: asked.append((start, n)))
+    array = big(sample_store)
+    array.files.fetch(array.runs(tuple(slice(0, n) for n in array.shape)))
+    (size,) = {array.files.size(path) for path, *_ in array.ranges((slice(0, 1), slice(0, 1)))}
+    assert asked[0][0] == 0
+    assert asked[-1][0] + asked[-1][1] < size

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from itertools import pairwise
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from neurodata.loader.carrier import is_far
 from neurodata.loader.plan import Array
 from neurodata.loader.recordings import Box, Key
 from neurodata.store.arrays import StoredArray
@@ -63,6 +65,7 @@ class _Kept:
         self.missing = self.state.size
         self.complete = self.missing == 0
         self.condition = threading.Condition()
+        _ready([(array, tuple(slice(0, n) for n in array.shape))])
 
     def holds(self, box: Box) -> bool:
         return bool((self.state[self._chunks(box)] == THERE).all())
@@ -169,13 +172,20 @@ class Group:
         return [(array, box) for array, box, _ in self._items]
 
     def tasks(self) -> list[Callable[[], Any]]:
-        """Return tasks that decode the boxes, each about a megabyte."""
-        found: list[Callable[[], Any]] = []
+        """Return tasks that ask the disk for the boxes, then decode them, a megabyte each."""
+        found: list[Callable[[], Any]] = [partial(_ready, self.needs())]
         for array, box, memory in self._items:
             for low, high in _cuts(array, box, memory):
                 part = (slice(box[0].start + low, box[0].start + high), *box[1:])
                 found.append(lambda a=array, b=part, m=memory[low:high]: a.read(b, m))  # type: ignore[misc]
         return found
+
+
+def _ready(needs: Iterable[tuple[StoredArray, Box]]) -> None:
+    """Get local files ready for reads; what is far is brought by the carrier."""
+    for array, box in needs:
+        if not is_far(array.files):
+            array.files.fetch(array.runs(box))
 
 
 def _inside(box: Box, outer: Box) -> Box | None:

@@ -27,6 +27,7 @@ from neurodata.store.manifest import TREE
 Box = tuple[slice, ...]
 
 EMPTY = 2**64 - 1
+NEAR_BYTES = 2**17
 
 
 class _Piece(NamedTuple):
@@ -103,6 +104,29 @@ class StoredArray:
     def ranges(self, box: Box) -> list[Range]:
         """Return the parts of files that a read of the box needs, indices of shards apart."""
         return [self._range(number) for number, *_ in self._pieces(box)]
+
+    def runs(self, box: Box) -> list[Range]:
+        """Return the parts of files that a read needs, near ones as one: few, and fast to tell."""
+        axes = [np.arange(a.start // n, -(-a.stop // n) * (a.stop > a.start)) for a, n in
+                zip(box, self.chunks, strict=True)]  # fmt: skip
+        grid = [np.ravel(n) for n in np.meshgrid(*axes, indexing="ij")]
+        numbers = np.stack(grid or [np.zeros(1, "i8")])
+        per_shard = np.array(self.chunks_of_shard or (1,))[:, None]
+        inside = np.zeros(numbers.shape[1], "i8")
+        for number, count in zip(numbers, per_shard[:, 0], strict=True):
+            inside = inside * count + number % count
+        found: list[Range] = []
+        shards = numbers // per_shard
+        for shard in np.unique(shards, axis=1).T:
+            at = tuple(shard.tolist()) if self.chunks else ()
+            path, own = self.load_index(at), (shards == shard[:, None]).all(axis=0)
+            entries = self.entries[self.shard_number(at), inside[own]].astype("i8")
+            first, stop = np.sort(entries[:, 0]), np.sort(entries.sum(axis=1))
+            begins = np.flatnonzero(np.append(True, first[1:] > stop[:-1] + NEAR_BYTES))
+            ends = stop[np.append(begins[1:], len(stop)) - 1]
+            found += [(path, a, z - a) for a, z in zip(first[begins].tolist(), ends.tolist(),
+                                                       strict=True)]  # fmt: skip
+        return found
 
     def index_ranges(self, box: Box) -> list[Range]:
         """Return the shard indices that a read of the box needs and that were not read yet."""
