@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.candidates import Candidate, candidate
+from benchmarks.candidates import TABLE, Candidate, candidate
 from benchmarks.workloads import WORKLOADS
 
 TIE = 1.3
@@ -44,6 +44,7 @@ class Line:
     parts_s: Mapping[str, float]
     checked: bool
     error: str
+    commit: str
 
     @property
     def noisy(self) -> bool:
@@ -52,21 +53,32 @@ class Line:
 
 
 def read(files: Iterable[Path]) -> tuple[list[Row], list[Row]]:
-    """Return the result rows of some files, and their headers."""
-    rows: list[Row] = []
+    """Return the result rows of some files with their commits, and the files' headers.
+
+    A workload is compared within one file only: that of the last one which has it.
+    """
+    latest: dict[str, list[Row]] = {}
     headers: list[Row] = []
     for file in files:
-        for text in file.read_text().splitlines():
-            row = json.loads(text)
-            (headers if "machine" in row else rows).append(row)
-    return rows, headers
+        header, *rows = map(json.loads, file.read_text().splitlines())
+        headers.append(header)
+        found: dict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            found[row["workload"]].append({**row, "commit": header["machine"]["commit"]})
+        latest |= found
+    return [row for rows in latest.values() for row in rows], headers
 
 
 def lines(rows: Iterable[Row]) -> list[Line]:
-    """Return a line for every workload and candidate, the fastest first, the failed last."""
+    """Return a line for every workload and candidate, the fastest first, the failed last.
+
+    Candidates that are not measured any more are left out.
+    """
     grouped: dict[tuple[str, str], dict[int, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    known = {(workload, one.name) for one in TABLE for workload in one.workloads}
     for row in rows:
-        grouped[row["workload"], row["candidate"]][row["workers"]].append(row)
+        if (key := (row["workload"], row["candidate"])) in known:
+            grouped[key][row["workers"]].append(row)
     found = [
         max((_line(*key, workers, own) for workers, own in tried.items()), key=lambda one: one.rate)
         for key, tried in grouped.items()
@@ -97,6 +109,7 @@ def _line(workload: str, name: str, workers: int, rows: Sequence[Row]) -> Line:
         parts_s={key: median(row["parts_s"].get(key, 0.0) for row in good) for key in parts},
         checked="equal" in checks and not wrong,
         error="" if good else next(iter([*wrong, *errors]), "no result"),
+        commit=rows[0]["commit"],
     )
 
 

@@ -70,11 +70,11 @@ def results(found: Sequence[Line], headers: Sequence[Any]) -> str:
 
 
 def machine(headers: Sequence[Any]) -> str:
-    """Return one sentence on machine, commit and date of the last run."""
+    """Return one sentence on machine and date of the last run."""
     facts, options = headers[-1]["machine"], headers[-1]["options"]
     size = "quick, on smaller data" if options["quick"] else "full"
     return (
-        f"Measured {facts['date']} at commit {facts['commit']} ({size}): {facts['cores']} cores of "
+        f"Measured {facts['date']} ({size}): {facts['cores']} cores of "
         f"{facts['processor']}, {facts['memory_gib']} GiB, Linux {facts['kernel']}, "
         f"Python {facts['python']}; {options['rounds']} rounds."
     )
@@ -100,7 +100,8 @@ def table(found: Sequence[Line]) -> str:
     rows = [[_name(line), *_cells(line, ours, bool(extra))] for line in found]
     text = [heads, ["---"] * len(heads), *rows]
     body = "\n".join(f"| {' | '.join(row)} |" for row in text)
-    return f"### {workload.title} (`{workload.name}`)\n\n{body}"
+    commit = f"Measured at commit {found[0].commit}."
+    return f"### {workload.title} (`{workload.name}`)\n\n{commit}\n\n{body}"
 
 
 def _name(line: Line) -> str:

@@ -178,9 +178,25 @@ def test_local_chunks_are_asked_for_before_they_are_read(
     sample_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[int, int]] = []
-    monkeypatch.setattr(os, "posix_fadvise", lambda _, start, n, __: asked.append((start, n)))
     array = big(sample_store)
-    array.files.fetch(array.runs(tuple(slice(0, n) for n in array.shape)))
-    (size,) = {array.files.size(path) for path, *_ in array.ranges((slice(0, 1), slice(0, 1)))}
-    assert asked[0][0] == 0
-    assert asked[-1][0] + asked[-1][1] < size
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, start, n, __: asked.append((start, n)))
+    whole = tuple(slice(0, n) for n in array.shape)
+    array.files.fetch(array.runs(whole))
+    assert asked == [(start, n) for _, start, n in array.runs(whole)]
+    assert asked
+
+
+@pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="the kernel cannot be asked")
+def test_what_the_kernel_does_not_have_at_hand_waits(
+    sample_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = big(sample_store)
+    whole = tuple(slice(0, n) for n in array.shape)
+    array.read(whole)
+    assert not array.waits(whole)
+
+    def cold(*_: object) -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "preadv", cold)
+    assert array.waits(whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ HEADER = {
 
 def row(name: str, rate: float | None, workers: int = 0, **facts: Any) -> dict[str, Any]:
     given = {"workload": "eeg64", "candidate": name, "workers": workers, "round": 0}
-    given |= {"quick": False, **facts}
+    given |= {"quick": False, "commit": "abc", **facts}
     return given if rate is None else {**given, "rate": rate, "ext_cores": 0.0, "peak_mib": 10.0}
 
 
@@ -78,8 +79,22 @@ def test_the_table_shows_ratios_failures_and_noise() -> None:
     assert "noisy: others used 0.9 cores" in text
     assert "failed: OSError: a / b" in text
     assert "some CPU" in text
+    assert "Measured at commit abc." in text
     body = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in body}) == 1
+
+
+def test_a_workload_is_compared_within_the_last_file_that_has_it(tmp_path: Path) -> None:
+    old = [row("litdata", 1.0), row("tonic", 2.0, workload="spike_bins"),
+           row("was_removed", 9.0, workload="spike_bins")]  # fmt: skip
+    new = [row("neurodata", 3.0)]
+    for name, commit, rows in (("a", "old", old), ("b", "new", new)):
+        header = {**HEADER, "machine": {**HEADER["machine"], "commit": commit}}
+        (tmp_path / name).write_text("\n".join(map(json.dumps, [header, *rows])))
+    rows, headers = arithmetic.read([tmp_path / "a", tmp_path / "b"])
+    found = {(line.candidate.name, line.commit) for line in arithmetic.lines(rows)}
+    assert found == {("neurodata", "new"), ("tonic", "old")}
+    assert len(headers) == 2
 
 
 def test_the_page_keeps_all_but_the_results(tmp_path: Path) -> None:

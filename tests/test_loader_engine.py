@@ -6,7 +6,10 @@ import gc
 import os
 import threading
 import time
+import weakref
 from collections.abc import Iterator
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from neurodata.loader import (
     load,
 )
 from neurodata.loader.shuffle import shuffle_quality
+from neurodata.loader.workers import Workers
 from neurodata.store import Store
 from neurodata.store.arrays import StoredArray
 from tests.synthetic_stores import synthetic_series_store, synthetic_volume_store, whole_split
@@ -332,3 +336,15 @@ def test_shuffling_in_groups_mixes_well(series: Store) -> None:
         quality = shuffle_quality(order, loader._feed.picks, batch_size=7)
     assert abs(quality["rank_correlation"]) < 0.2
     assert quality["commonest_recording"] < quality["commonest_recording_iid"] + 0.2
+
+
+def test_what_waited_for_a_group_is_not_kept_by_it() -> None:
+    group, workers = Future[None](), Workers(1)
+    batch = np.zeros(3)
+    held = weakref.ref(batch)
+    job = workers.run([partial(batch.fill, 1)], urgent=True, after=group)
+    del batch
+    group.set_result(None)
+    job.wait()
+    workers.close()
+    assert held() is None

@@ -184,7 +184,7 @@ class Group:
 def _ready(needs: Iterable[tuple[StoredArray, Box]]) -> None:
     """Get local files ready for reads; what is far is brought by the carrier."""
     for array, box in needs:
-        if not is_far(array.files):
+        if array.nbytes and not is_far(array.files) and array.waits(box):
             array.files.fetch(array.runs(box))
 
 

@@ -114,12 +114,17 @@ class Workers:
 def _follow(
     queues: _Queues, items: list[tuple[Job, Callable[[], Any]]], urgent: bool, done: Future[Any]
 ) -> None:
-    """Start what waited for something, or let it fail likewise."""
+    """Start what waited for something, or let it fail likewise.
+
+    What was waited for knows this call for as long as it lives, but no batch through it.
+    """
+    waiting = items.copy()
+    items.clear()
     failure = RuntimeError("the loader was closed") if done.cancelled() else done.exception()
     if failure is None:
-        queues.put(items, urgent)
+        queues.put(waiting, urgent)
         return
-    for job, _ in items:
+    for job, _ in waiting:
         job.finish(failure)
 
 

@@ -128,6 +128,12 @@ class StoredArray:
                                                        strict=True)]  # fmt: skip
         return found
 
+    def waits(self, box: Box) -> bool:
+        """Say whether a read of the first or the last chunk of a box would wait."""
+        first = tuple([part.start // n for part, n in zip(box, self.chunks, strict=True)])
+        last = tuple([(part.stop - 1) // n for part, n in zip(box, self.chunks, strict=True)])
+        return any(self.files.waits(*self._range(number)[:2]) for number in (first, last))
+
     def index_ranges(self, box: Box) -> list[Range]:
         """Return the shard indices that a read of the box needs and that were not read yet."""
         if not self.sharded:

@@ -62,6 +62,10 @@ class Files(Protocol):
         """Get ready for these reads; what is near at hand needs nothing."""
         ...
 
+    def waits(self, path: str, start: int) -> bool:
+        """Say whether a read from there on would wait for what `fetch` brings."""
+        ...
+
     def close(self) -> None:
         """Let go of what is kept open for further reads."""
         ...
@@ -127,6 +131,15 @@ class LocalFiles:
         if advise := getattr(os, "posix_fadvise", None):
             for path, start, length in ranges:
                 advise(self.file(path).descriptor, start, length, os.POSIX_FADV_WILLNEED)
+
+    def waits(self, path: str, start: int) -> bool:
+        """Say whether a read would wait for the disk, as far as the kernel tells."""
+        if nowait := getattr(os, "RWF_NOWAIT", 0):
+            try:
+                os.preadv(self.file(path).descriptor, [bytearray(1)], start, nowait)
+            except OSError:
+                return True
+        return False
 
     def close(self) -> None:
         """Close what was kept open for further reads."""
