@@ -18,6 +18,7 @@ import numpy as np
 from h5py import h5d, h5g, h5l, h5o, h5pl, h5r, h5s, h5z
 
 from neurodata.errors import NeurodataError, UnreadableError, UnsafeError
+from neurodata.safe_hdf5_heap import check_heaps
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -26,7 +27,7 @@ OBJECT_LIMIT = 100_000
 DEPTH_LIMIT = 64
 HOP_LIMIT = 16
 CHUNK_LIMIT_BYTES = 512 * 2**20
-BLOCK_BYTES = 16 * 2**20
+BLOCK_BYTES = 8 * 2**20
 FILTERS = {
     h5z.FILTER_DEFLATE: "gzip",
     h5z.FILTER_SHUFFLE: "shuffle",
@@ -77,7 +78,8 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     ...     file["group/numbers"][:].tolist()
     [1, 2, 3]
     """
-    with _open(path) as file, _damage(path):
+    with opened(path) as file, damage(path):
+        check_heaps(path, file.id.get_create_plist().get_sizes()[1])
         _walk(file, path)
         yield file
 
@@ -90,12 +92,19 @@ def root_attributes(path: Path) -> set[str]:
     UnreadableError
         When HDF5 cannot open the file.
     """
-    with _open(path) as file, _damage(path):
+    with opened(path) as file, damage(path):
         return {str(name) for name in file.attrs}
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[h5py.File]:
+def opened(path: Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file of which nothing is checked yet, plug-ins kept out.
+
+    Raises
+    ------
+    UnreadableError
+        When the file is empty or HDF5 cannot open it.
+    """
     size = path.stat().st_size
     if size == 0:
         raise UnreadableError(path.name, "an empty file", "an HDF5 file", "copy it again")
@@ -113,7 +122,8 @@ def _open(path: Path) -> Iterator[h5py.File]:
 
 
 @contextmanager
-def _damage(path: Path) -> Iterator[None]:
+def damage(path: Path) -> Iterator[None]:
+    """Turn whatever h5py raises on damaged bytes into an `UnreadableError`."""
     try:
         yield
     except NeurodataError:
@@ -312,7 +322,7 @@ class StoredArray:
                 self.path.name, "a file that changed while it was read", "the file as checked",
                 "read it again",
             )  # fmt: skip
-        with _open(self.path) as file, _damage(self.path):
+        with opened(self.path) as file, damage(self.path):
             return np.asarray(file[self.name][key])
 
 
@@ -321,7 +331,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def lazy_array(dataset: h5py.Dataset, axis: int = 0) -> da.Array:
+def lazy_array(dataset: h5py.Dataset, axis: int = 0, block_bytes: int = BLOCK_BYTES) -> da.Array:
     """Return a numeric dataset of an open checked file as a dask array that outlives the file.
 
     Parameters
@@ -329,7 +339,9 @@ def lazy_array(dataset: h5py.Dataset, axis: int = 0) -> da.Array:
     dataset : h5py.Dataset
         Of any shape, its dtype kept.
     axis : int
-        The axis that is cut into blocks of about 16 MiB, aligned to stored chunks.
+        The axis that is cut into blocks, aligned to stored chunks.
+    block_bytes : int
+        About the size of a block.
 
     Returns
     -------
@@ -353,7 +365,7 @@ def lazy_array(dataset: h5py.Dataset, axis: int = 0) -> da.Array:
     stored = StoredArray(path, _stamp(path), dataset.name, dataset.shape, dataset.dtype)
     row_bytes = max(1, dataset.nbytes // max(1, dataset.shape[axis]))
     step = dataset.chunks[axis] if dataset.chunks else 1
-    length = max(step, BLOCK_BYTES // row_bytes // step * step)
+    length = max(step, block_bytes // row_bytes // step * step)
     chunks = tuple(length if i == axis else n for i, n in enumerate(dataset.shape))
     from_array: Any = da.from_array
     array: da.Array = from_array(

@@ -7,9 +7,7 @@ from typing import Any
 
 from h5py import h5g, h5l, h5o
 
-from neurodata.safe_hdf5 import _damage, _open
-
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
+from neurodata.safe_hdf5 import damage, opened
 
 
 def hard_names(path: Path, group: str = "") -> set[str]:
@@ -39,7 +37,7 @@ def hard_names(path: Path, group: str = "") -> set[str]:
     >>> hard_names(path), hard_names(path, "estimates"), hard_names(path, "other")
     ({'estimates'}, {'C'}, set())
     """
-    with _open(path) as file, _damage(path):
+    with opened(path) as file, damage(path):
         here: Any = h5g.open(file.id, b"/")
         for part in filter(None, group.encode().split(b"/")):
             if not _is_hard(here, part) or h5o.get_info(here, part).type != h5o.TYPE_GROUP:

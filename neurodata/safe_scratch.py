@@ -1,22 +1,25 @@
-"""Scratch space of the one door: unpacked copies and large arrays, gone with the block or process.
+"""Scratch space of the one door: unpacked and lent copies, large arrays, gone with the block.
 
-Nothing is written beside raw files, and what a packed file may unpack to is bounded.
+Nothing is written beside raw files, what a packed file may unpack to is bounded, and a library
+that insists on paths sees a private folder with what it is lent, nothing else.
 """
 
 from __future__ import annotations
 
 import gzip
 import tempfile
+import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from neurodata.errors import UnreadableError, UnsafeError
+from neurodata.errors import NeurodataError, UnreadableError, UnsafeError
 from neurodata.safe import GZIP_RATIO_LIMIT, is_gzip
 
 BLOCK_BYTES = 2**20
@@ -84,3 +87,97 @@ def scratch(dtype: npt.DTypeLike, count: int) -> npt.NDArray[Any]:
         return np.empty(count, kind)
     with tempfile.TemporaryFile(prefix="neurodata-") as spool:
         return np.memmap(spool, dtype=kind, mode="w+", shape=(count,))
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A file without its data.
+
+    Parameters
+    ----------
+    size : int
+        Its size in bytes.
+    pieces : sequence of (int, bytes)
+        Where pieces of it begin and what they are; between them is a hole, read as zeros.
+    """
+
+    size: int
+    pieces: Sequence[tuple[int, bytes]]
+
+
+@contextmanager
+def lent(library: str, where: str, files: Mapping[str, bytes | Outline | Path]) -> Iterator[Path]:
+    """Yield a private folder with some files; within the block a library may fail in any way.
+
+    Parameters
+    ----------
+    library : str
+        Its name, for messages.
+    where : str
+        The recording, for messages.
+    files : mapping
+        Contents by their path below the folder: bytes and outlines are copied, a path is linked.
+
+    Yields
+    ------
+    Path
+        Removed at the end of the block.
+
+    Raises
+    ------
+    UnsafeError
+        When a path leads out of the folder.
+    UnreadableError
+        When anything within the block fails: damaged headers make a library raise whatever its
+        arithmetic raises, bare `Exception` included.
+
+    Examples
+    --------
+    >>> with lent("a library", "a.con", {"a.con": Outline(8, [(0, b"KIT")])}) as folder:
+    ...     (folder / "a.con").read_bytes()
+    b'KIT\\x00\\x00\\x00\\x00\\x00'
+    """
+    with tempfile.TemporaryDirectory(prefix="neurodata-") as name:
+        folder = Path(name)
+        for below, content in files.items():
+            _lend(where, folder, below, content)
+        with failing(library, where):
+            yield folder
+
+
+@contextmanager
+def failing(library: str, where: str) -> Iterator[None]:
+    """Turn every failure of a library within the block into a refusal, its warnings silenced.
+
+    Raises
+    ------
+    UnreadableError
+        In place of any exception that is not our own.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (NeurodataError, ImportError):
+        raise
+    except Exception as error:
+        found = f"a header that {library} cannot read ({type(error).__name__})"
+        raise UnreadableError(where, found, "an intact header", "copy it again") from error
+
+
+def _lend(where: str, folder: Path, below: str, content: bytes | Outline | Path) -> None:
+    parts = PurePosixPath(below).parts
+    if not parts or parts[0] == "/" or ".." in parts:
+        found = f"the path {below!r} out of the folder"
+        raise UnsafeError(where, found, "a name below it", "rename the file")
+    path = folder / below
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, Path):
+        path.symlink_to(content.resolve())
+        return
+    outline = content if isinstance(content, Outline) else Outline(len(content), [(0, content)])
+    with path.open("xb") as stream:
+        for start, piece in outline.pieces:
+            stream.seek(start)
+            stream.write(piece)
+        stream.truncate(outline.size)

@@ -1,4 +1,4 @@
-"""MATLAB files (5 to 7, and 7.3, which is HDF5): traces whose meaning a person declares.
+"""MATLAB files (4 to 7, and 7.3, which is HDF5): traces whose meaning a person declares.
 
 See `neurodata.readers.mapped` for the declarations. A file without them is refused with a list
 of its variables and the flags that settle it.
@@ -28,14 +28,14 @@ REAL = ("double", "single", "logical", "int8", "uint8", "int16", "uint16", "int3
 
 
 def sniff(head: bytes, path: Path) -> bool:
-    """Say whether a file begins as MATLAB's do, version 5 or later.
+    """Say whether a file begins as MATLAB's do.
 
     Examples
     --------
     >>> sniff(b"MATLAB 5.0 MAT-file", Path("a.mat")), sniff(b"MATLAB", Path("a.mat"))
     (True, False)
     """
-    return head.startswith((safe_mat.MAGIC, MAGIC_73))
+    return head.startswith((safe_mat.MAGIC, MAGIC_73)) or safe_mat.is_4(head)
 
 
 def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
@@ -44,7 +44,7 @@ def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:
-    """Read the declared traces of a MATLAB file; those of 7.3 lazily, older ones loaded.
+    """Read the declared traces of a MATLAB file, lazily but for bytes of another order.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
 
 
 class MatArrays:
-    """The variables of a MATLAB file of version 5 to 7."""
+    """The variables of a MATLAB file of version 4 to 7."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -81,6 +81,7 @@ def build(
         **identity,
         "files": [entry(path, *facts) for path, facts in sorted(files.items())],
         **{key: plain(provenance.get(key)) for key in PROVENANCE},
+        **{key: plain(provenance[key]) for key in ("removed",) if key in provenance},
         "code": code(),
         "nodes": {path: {k: node.attrs.get(k) for k in kinds} for path, node in nodes.items()},
         "attrs": plain(tree.attrs),

@@ -12,18 +12,20 @@ A format supplies `make`, which writes a small valid file, and says what it hold
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import io
+import multiprocessing
 import pickle
-import subprocess
-import sys
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
+import dask.config
 import numpy as np
 import pytest
 import xarray as xr
@@ -34,6 +36,7 @@ from neurodata.safe import HEAD_BYTES, Raw, head
 
 ARRAYS = ("signal", "signal_adc", "image", "image_adc", "label")
 CUTS, FLIPS, SEED = 20, 60, 20240229
+_MADE: dict[type, tuple[Path, Path]] = {}
 
 
 def _nifti() -> bytes:
@@ -135,11 +138,21 @@ class ReaderTests:
         assert isinstance(tree, xr.DataTree)
         return tree
 
+    @pytest.fixture(autouse=True)
+    def _one_thread(self) -> Iterator[None]:
+        """Load without threads: the files are small and read hundreds of times."""
+        with dask.config.set(scheduler="synchronous"):
+            yield
+
     @pytest.fixture
-    def path(self, tmp_path: Path) -> Path:
-        folder = tmp_path / "raw"
-        folder.mkdir()
-        return self.make(folder)
+    def path(self, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """The main file of a copy of the recording, which is made once a class."""
+        if type(self) not in _MADE:
+            folder = tmp_path_factory.mktemp("made") / "raw"
+            folder.mkdir()
+            _MADE[type(self)] = folder, self.make(folder).relative_to(folder)
+        made, main = _MADE[type(self)]
+        return Path(shutil.copytree(made, tmp_path / "raw")) / main
 
     # recognising
 
@@ -215,16 +228,8 @@ class ReaderTests:
         tree = self.read(path)
         pickled = tmp_path / "tree.pickle"
         pickled.write_bytes(pickle.dumps(tree))
-        code = (
-            "import pickle, sys; from pathlib import Path; "
-            "from tests.readers.conformance import content; "
-            "print(content(pickle.loads(Path(sys.argv[1]).read_bytes())))"
-        )
-        repo = Path(__file__).parents[2]
-        command = [sys.executable, "-c", code, str(pickled)]
-        done = subprocess.run(command, cwd=repo, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.strip() == content(tree)
+        with other_processes().Pool(1) as pool:
+            assert pool.apply_async(unpickled_content, (pickled,)).get(60) == content(tree)
 
     def test_files_stay_as_they_were(self, path: Path) -> None:
         before = {p: p.read_bytes() for p in self.raw(path).files}
@@ -305,6 +310,19 @@ class PersonalTests(ReaderTests):
         assert any(p.level == "note" and "removed" in p.found for p in raw.problems)
 
 
+@functools.cache
+def other_processes() -> Any:
+    """What starts processes that have imported this module and nothing that a test did."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "dask.array"])
+    return context
+
+
+def unpickled_content(path: Path) -> str:
+    """Return the digest of a pickled tree."""
+    return content(pickle.loads(path.read_bytes()))
+
+
 def variables(tree: xr.DataTree) -> Iterator[tuple[str, xr.Variable]]:
     """Yield ``node/variable`` and the variable, coordinates included, in a fixed order."""
     for node in sorted(tree.subtree, key=lambda n: n.path):
@@ -351,6 +369,23 @@ def cuts(size: int) -> list[int]:
     drawn = np.random.default_rng(SEED).integers(1, max(size, 2), CUTS)
     edges = {0, 1, 3, 8, 127, 255, 256, 347, 512, size // 2, size - 2, size - 1}
     return sorted(n for n in edges | {int(n) for n in drawn} if 0 <= n < size)
+
+
+def read_alone(reader: ModuleType, path: Path, **facts: Any) -> tuple[xr.DataTree, Raw]:
+    """Read a file without others; ``__`` in a fact's name stands for its point."""
+    raw = Raw(path.parent, (path,))
+    return reader.read(raw, Declared({k.replace("__", "."): v for k, v in facts.items()})), raw
+
+
+def flip_bits(path: Path, count: int, action: Callable[[], Any]) -> None:
+    """Flip one bit of a file at a time; ``action`` gives a value or a refusal each time."""
+    whole, random = path.read_bytes(), np.random.default_rng(SEED)
+    for bit in random.choice(8 * len(whole), count, replace=False):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << (bit % 8)
+        path.write_bytes(damaged)
+        attempt(action)
+    path.write_bytes(whole)
 
 
 def attempt(action: Callable[[], Any]) -> Any:

@@ -193,7 +193,7 @@ def test_nothing_declared_lists_variables_and_flags(make: Make, tmp_path: Path) 
     ):  # fmt: skip
         assert wanted in refusal.value.found, wanted
     for flag in (
-        "variables.signal=NAME", "axes=time,channel", "rate_hz=30", "'units.*=dF/F'",
+        "variables.signal=counts", "axes=time,channel", "rate_hz=30", "'units.*=dF/F'",
         "modality=calcium",
     ):  # fmt: skip
         assert f"--set {flag}" in refusal.value.hint, flag
@@ -446,3 +446,133 @@ def test_real_atlas_of_responses_is_listed_and_its_objects_refused(realdata: Pat
         assert wanted in refusal.value.found
     with pytest.raises(InvalidInputError, match="real numbers"):
         hdf5.read(raw, Declared({"variables.signal": "wt/dFF_all"}))
+
+
+# values against scipy, an independent reader, on files that MATLAB wrote
+
+
+def same(found: Any, wanted: Any) -> bool:
+    """Compare numbers, rows of text and cells, as the door and as scipy give them."""
+    if isinstance(wanted, np.ndarray) and wanted.dtype == object:
+        pairs = zip(found.ravel(order="F"), wanted.ravel(order="F"), strict=True)
+        return found.shape == wanted.shape and all(same(*pair) for pair in pairs)
+    if isinstance(wanted, np.ndarray) and wanted.dtype.kind == "U":
+        rows = [str(row).rstrip() for row in found.ravel()]
+        return rows == [str(row).rstrip() for row in wanted.ravel()]
+    return bool(found.shape == wanted.shape and np.array_equal(found, wanted))
+
+
+OBJECTS = ("sparse", "struct", "object", "func", "complex", "hdf5", "workspace")
+
+
+def test_values_of_every_file_equal_scipy() -> None:
+    folder, compared = scipy_file("testdouble_7.4_GLNX86.mat").parent, 0
+    for path in sorted(folder.glob("test*.mat")):
+        if any(word in path.name for word in OBJECTS):
+            continue
+        try:
+            wanted = scipy.io.loadmat(path)
+        except Exception:  # one is no file of MATLAB's
+            continue
+        tops = [item.name for item in safe_mat.variables(path) if item.name in wanted]
+        assert set(tops) == {name for name in wanted if not name.startswith("__")}, path.name
+        for name in (top for top in tops if wanted[top].dtype.names is None):
+            assert same(safe_mat.value(path, name), wanted[name]), (path.name, name)
+            compared += 1
+    assert compared > 40
+
+
+def test_uncompressed_numbers_stay_in_the_file(tmp_path: Path) -> None:
+    tree, _ = read(synthetic(tmp_path / "synthetic.mat"), **FACTS)
+    array: Any = tree["traces/signal"].variable._data
+    while array is not None and not isinstance(array, np.memmap):
+        array = getattr(array, "base", None)
+    assert array is not None
+
+
+# MATLAB 4
+
+FACTS_4 = {
+    "variables.signal": "F", "variables.time": "tv", "time_units": "ms", "units.*": "mV",
+    "variables.channel": "names", "modality": "ieeg",
+}  # fmt: skip
+
+
+def synthetic4(path: Path) -> Path:
+    random = np.random.default_rng(2)
+    names = np.array(["tip  ", "mid  ", "shaft"])
+    content = {
+        "F": random.integers(-99, 99, (N, COUNT)).astype("i2"), "tv": np.arange(N) * 0.5,
+        "names": names, "z": np.array([[1 + 2j]]),
+    }  # fmt: skip
+    scipy.io.savemat(path, content, format="4")
+    return path
+
+
+class TestMat4(HeaderTests):
+    reader = matlab
+    nodes: ClassVar = {"traces": "timeseries"}
+    declare: ClassVar = FACTS_4
+    lazy: ClassVar = ("signal_adc",)
+    lies: ClassVar = {
+        "more samples": lambda whole: whole[:4] + struct.pack("<i", N + 1) + whole[8:],
+        "1e18 samples": lambda whole: whole[:4] + struct.pack("<ii", 2**30, 2**30) + whole[12:],
+        "samples below 0": lambda whole: whole[:4] + struct.pack("<ii", -N, -COUNT) + whole[12:],
+        "another format of numbers": lambda whole: struct.pack("<i", 90) + whole[4:],
+        "a VAX's byte order": lambda whole: struct.pack("<i", 2030) + whole[4:],
+        "complex": lambda whole: whole[:12] + struct.pack("<i", 1) + whole[16:],
+        "a name of no length": lambda whole: whole[:16] + bytes(4) + whole[20:],
+        "a long name": lambda whole: whole[:16] + struct.pack("<i", 2**30) + whole[20:],
+        "no name": lambda whole: whole[:20] + b"\0\0" + whole[22:],
+    }
+
+    def make(self, folder: Path) -> Path:
+        return synthetic4(folder / "synthetic.mat")
+
+
+def test_matlab_4_by_declaration(tmp_path: Path) -> None:
+    path = synthetic4(tmp_path / "synthetic.mat")
+    node = read(path, **FACTS_4)[0]["traces"]
+    np.testing.assert_array_equal(node["signal_adc"].values, scipy.io.loadmat(path)["F"])
+    assert node["channel"].values.tolist() == ["tip", "mid", "shaft"]
+    assert (node.attrs["rate_hz"], node["scale"].values.tolist()) == (2000.0, [1e-3] * 3)
+    with pytest.raises(MissingFactError, match=r"F \(40 x 3 int16\), tv \(1 x 40 double\)"):
+        read(path)
+    with pytest.raises(InvalidInputError, match="complex double"):
+        read(path, **{**FACTS_4, "variables.signal": "z"})
+
+
+@pytest.mark.parametrize("name", ["testdouble_4.2c_SOL2", "testvec_4_GLNX86"])
+def test_files_of_matlab_4(name: str) -> None:
+    path = scipy_file(f"{name}.mat")
+    item = safe_mat.variables(path)[0]
+    facts = {"rate_hz": 1, "units.*": "V", "modality": "eeg"}
+    node = read(path, **facts, **{"variables.signal": item.name})[0]["traces"]
+    wanted = np.asarray(scipy.io.loadmat(path)[item.name], "f8").ravel()
+    key = "signal" if "signal" in node else "signal_adc"
+    np.testing.assert_array_equal(np.asarray(node[key].values, "f8")[:, 0], wanted)
+
+
+def test_matlab_4_refusals(tmp_path: Path) -> None:
+    for name in ("testsparse_4.2c_SOL2", "testcomplex_4.2c_SOL2"):
+        path = scipy_file(f"{name}.mat")
+        (item,) = safe_mat.variables(path)
+        with pytest.raises(UnreadableError, match=r"sparse|complex"):
+            safe_mat.value(path, item.name)
+    path = synthetic4(tmp_path / "synthetic.mat")
+    path.write_bytes(path.read_bytes() * 2)
+    with pytest.raises(UnreadableError, match="twice"):
+        read(path)
+
+
+def test_flips_of_matlab_4_give_no_foreign_exception(tmp_path: Path) -> None:
+    path = synthetic4(tmp_path / "synthetic.mat")
+    whole, random = path.read_bytes(), np.random.default_rng(4)
+    for _ in range(500):
+        damaged = bytearray(whole)
+        damaged[int(random.integers(len(whole)))] ^= 1 << int(random.integers(8))
+        path.write_bytes(damaged)
+        try:
+            read(path, **FACTS_4)
+        except NeurodataError:
+            continue

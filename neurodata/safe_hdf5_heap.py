@@ -1,0 +1,73 @@
+"""Check the heaps of an HDF5 file, where text of any length is kept, before the library does.
+
+HDF5 2.0 and before never end reading a heap whose free space has the length 0.
+"""
+
+from __future__ import annotations
+
+import mmap
+from functools import lru_cache
+from pathlib import Path
+
+from neurodata.errors import UnreadableError
+
+MAGIC = b"GCOL\x01"
+LEAST_BYTES = 4096
+FIXED_BYTES = 8
+
+
+def check_heaps(path: Path, length_bytes: int) -> None:
+    """Walk over every heap of the file; once a process, as long as the file stays as it is.
+
+    Parameters
+    ----------
+    path : Path
+        An HDF5 file.
+    length_bytes : int
+        How many bytes its lengths have, by its superblock.
+
+    Raises
+    ------
+    UnreadableError
+        When a walk over one of them would not end.
+
+    References
+    ----------
+    HDF5 file format specification, III.E "Disk Format: Level 1E - Global Heap".
+    """
+    stat = path.stat()
+    if (at := _endless(path, length_bytes, stat.st_size, stat.st_mtime_ns)) is not None:
+        raise UnreadableError(
+            path.name, f"a heap with free space of no length at byte {at}", "an intact heap",
+            "copy or download it again",
+        )  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _endless(path: Path, length_bytes: int, size: int, mtime_ns: int) -> int | None:
+    """Return where an object of a heap has no length, or None."""
+    head = -(-(FIXED_BYTES + length_bytes) // 8) * 8
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at = data.find(MAGIC)
+        while at >= 0:
+            heap = data[at : at + head]
+            length = int.from_bytes(heap[FIXED_BYTES : FIXED_BYTES + length_bytes], "little")
+            if LEAST_BYTES <= length <= size - at:
+                place = _stuck(data[at : at + length], head, length_bytes)
+                if place is not None:
+                    return at + place
+            at = data.find(MAGIC, at + len(MAGIC))
+    return None
+
+
+def _stuck(heap: bytes, head: int, length_bytes: int) -> int | None:
+    place = head
+    while place + head <= len(heap):
+        number = int.from_bytes(heap[place : place + 2], "little")
+        start = place + FIXED_BYTES
+        length = int.from_bytes(heap[start : start + length_bytes], "little")
+        step = head + -(-length // 8) * 8 if number else length
+        if not step:
+            return place
+        place += step
+    return None
