@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
@@ -47,6 +48,43 @@ def scrub(tree: xr.DataTree) -> tuple[xr.DataTree, list[Problem]]:
             variable.attrs = _kept(f"{name}/{key}", variable.attrs, allowed, notes)
         node.dataset = data
     return clean, notes
+
+
+_REMOVED = re.compile(r"\bremoved\b|\bdropped\b|, now 90$")
+
+
+def removed(problems: Iterable[Problem], files: Iterable[Path], root: Path) -> list[dict[str, str]]:
+    """Return what readers and `scrub` left behind as it may tell of a person: kinds, no values.
+
+    Parameters
+    ----------
+    files : iterable of Path
+        The recording's, below ``root``; only the suffix of their names is told.
+
+    Examples
+    --------
+    >>> note = Problem("note", "jane.edf: header", "identifying fields, removed: patient")
+    >>> removed([note], [Path("raw/jane.edf")], Path("raw"))
+    [{'where': '*.edf: header', 'what': 'identifying fields, removed: patient'}]
+    """
+    named = {
+        name: f"*{path.suffix}"
+        for path in files
+        for name in (path.relative_to(root).as_posix(), path.name)
+    }
+    found = [
+        {"where": _without(problem.where, named), "what": _without(problem.found, named)}
+        for problem in problems
+        if problem.level == "note" and _REMOVED.search(problem.found)
+    ]
+    return [item for at, item in enumerate(found) if item not in found[:at]]
+
+
+def _without(text: str, names: Mapping[str, str]) -> str:
+    """Return a text without the paths and names of files."""
+    for name, told in sorted(names.items(), key=lambda item: -len(item[0])):
+        text = text.replace(name, told)
+    return text
 
 
 def _kept(

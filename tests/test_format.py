@@ -95,7 +95,7 @@ def test_digests_and_versions_are_those_of_the_page(sample_store: Store, name: s
         assert set(manifest) == {
             "format", "dataset", "recording", "content", "arrays", "files", "inputs", "reader",
             "options", "declarations", "steps", "code", "nodes", "attrs", "summary",
-            "layout", "finite",
+            "layout", "finite", "removed",
         }  # fmt: skip
         found = {
             path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()

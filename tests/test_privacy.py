@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -9,8 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurodata import privacy, schema
+from neurodata.errors import Problem
+from neurodata.ingestion import ingest
 from neurodata.physical import physical
-from tests.synthetic_trees import HEALTHY, synthetic_eeg
+from neurodata.publish.faces import faces
+from neurodata.store import open_store
+from tests.synthetic_trees import HEALTHY, synthetic_eeg, synthetic_mri
 
 CANARY = "Jane Doe 1950-01-01"
 
@@ -105,3 +113,96 @@ def test_whatever_the_attributes_scrubbing_ends_with_allowed_ones(facts: dict[st
     clean, _ = privacy.scrub(tree)
     assert set(clean.attrs) <= set(schema.load("recording")["attrs"])
     assert set(clean["eeg"].attrs) <= schema.allowed_attrs("timeseries")
+
+
+# --- what was removed is listed ---
+
+
+def test_kinds_are_listed_without_names_of_files_and_once() -> None:
+    root = Path("raw")
+    files = [root / "day 1" / name for name in ("jane.edf", "jane.edf.json", "[doe].tsv")]
+    notes = [
+        Problem("note", "day 1/jane.edf: header", "identifying fields, removed: patient"),
+        Problem("note", "day 1/jane.edf: header", "identifying fields, removed: patient"),
+        Problem("note", "jane.edf: jane.edf.json", "keys of [doe].tsv, removed"),
+        Problem("note", "jane.edf", "no BIDS entities in the name"),
+        Problem("warning", "jane.edf", "a warning is no note, removed"),
+    ]
+    _, scrubbed = privacy.scrub(xr.DataTree(xr.Dataset(attrs={"patient": CANARY})))
+    found = privacy.removed([*notes, *scrubbed], files, root)
+    assert found == [
+        {"where": "*.edf: header", "what": "identifying fields, removed: patient"},
+        {"where": "*.edf: *.json", "what": "keys of *.tsv, removed"},
+        {"where": "recording: patient", "what": "an attribute, dropped"},
+    ]
+
+
+def test_a_manifest_lists_what_was_left_behind(tmp_path: Path, samples: Path) -> None:
+    folder = tmp_path / "Jane Doe"
+    folder.mkdir()
+    source = next((samples / "eeg_fp1").glob("*.edf"))
+    data = bytearray(source.read_bytes())
+    data[8:88] = b"MCH-0234567 F 02-MAY-1951 Jane_Doe".ljust(80)
+    (folder / "jane_doe.edf").write_bytes(data)
+    result = ingest(folder, store=tmp_path / "store", declare={"licence": "CC0-1.0"}, dataset="d")
+    assert result.tally("new") == 1, result.findings()
+    store = open_store(tmp_path / "store")
+    (name,) = store.ids()
+    removed = store.manifest(name)["removed"]
+    assert any("patient identification" in item["what"] for item in removed)
+    assert "jane" not in str(removed).casefold()
+    assert "1951" not in str(removed)
+
+
+@pytest.mark.parametrize(
+    ("facts", "found"),
+    [
+        ({}, "not stated"),
+        ({"species": "Homo sapiens"}, "not stated"),
+        ({"defaced": "no"}, "was not removed"),
+        ({"defaced": "yes"}, None),
+        ({"species": "Mus musculus"}, None),
+    ],
+)
+def test_faces_are_asked_for_before_images_are_given_away(
+    tmp_path: Path, facts: dict[str, str], found: str | None
+) -> None:
+    tree = synthetic_mri()
+    tree.attrs.update(facts)
+    store = open_store(tmp_path, create=True)
+    done = store.publish(tree, dataset="heads", recording="one")
+    problems = faces(store, [done.id])
+    assert [p.level for p in problems] == ["warning"] * bool(found)
+    assert all(str(found) in p.found and done.id in p.where for p in problems)
+
+
+def test_defaced_can_be_declared(tmp_path: Path, samples: Path) -> None:
+    shutil.copy(samples / "mri_anatomical" / "anatomical.nii", tmp_path / "a.nii")
+    facts = {"defaced": "yes", "licence": "CC0-1.0", "species": "Homo sapiens"}
+    result = ingest(tmp_path, store=tmp_path.with_name("store"), declare=facts, dataset="d")
+    assert result.ok, result.findings()
+    store = open_store(tmp_path.with_name("store"))
+    assert store[store.ids()[0]].attrs["defaced"] == "yes"
+    assert not faces(store, store.ids())
+    wrong = ingest(tmp_path, store=tmp_path.with_name("no"), declare={"defaced": "perhaps"})
+    assert wrong.tally("failed") == 1
+
+
+@pytest.mark.parametrize(("stated", "found"), [("NO", "yes"), ("YES", "no"), ("maybe", None)])
+def test_side_cars_tell_of_faces_and_their_personal_keys_are_listed(
+    tmp_path: Path, samples: Path, stated: str, found: str | None
+) -> None:
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    shutil.copy(samples / "mri_anatomical" / "anatomical.nii", folder / "sub-01_T1w.nii")
+    facts = {"PatientName": CANARY, "StudyInstanceUID": CANARY, "RepetitionTime": 2.0,
+             "RecognizableVisualFeatures": stated}  # fmt: skip
+    (folder / "sub-01_T1w.json").write_text(json.dumps(facts))
+    result = ingest(folder, store=tmp_path / "store", declare={"licence": "CC0-1.0"}, dataset="d")
+    assert result.tally("new") == 1, result.findings()
+    store = open_store(tmp_path / "store")
+    (name,) = store.ids()
+    assert store[name].attrs.get("defaced") == found
+    listed = [item["what"] for item in store.manifest(name)["removed"]]
+    assert "2 personal keys, removed: PatientName, StudyInstanceUID" in listed
+    assert CANARY not in str(store.manifest(name))

@@ -110,6 +110,21 @@ def test_smoothing_is_a_gaussian(blocks: None) -> None:
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
+def test_a_derivative_is_the_gradient_of_numpy(blocks: None) -> None:
+    values = synthetic_values()
+    found = done(synthetic_tree(values), step="derivative")
+    expected = np.gradient(values, 1 / RATE_HZ, axis=0)
+    np.testing.assert_allclose(found["signal"].values, expected, rtol=1e-6, atol=1e-4)
+    assert found["units"].values.tolist() == ["V/s"] * 3
+    assert found["signal"].attrs["units"] == found.attrs["units"] == "V/s"
+    again = done(xr.DataTree.from_dict({"/": xr.Dataset(), "eeg": found}), step="smooth", sigma_s=1)
+    assert again.attrs["units"] == "V/s"
+    odd = synthetic_tree(values)
+    odd["eeg"] = odd["eeg"].to_dataset().assign_coords(units=("channel", ["V", "dB", "V"]))
+    with pytest.raises(InvalidInputError, match="the unit dB"):
+        done(odd, step="derivative")
+
+
 def test_filters_refuse_what_they_cannot_do() -> None:
     short = synthetic_tree(synthetic_values(200))
     with pytest.raises(InvalidInputError, match="200 samples"):

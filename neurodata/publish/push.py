@@ -15,6 +15,7 @@ from neurodata.errors import IntegrityError, InvalidInputError, NotFoundError, P
 from neurodata.publish.card import write_card
 from neurodata.publish.citation import write_citation
 from neurodata.publish.croissant import STORES, write_croissant
+from neurodata.publish.faces import faces
 from neurodata.publish.facts import Facts, gather
 from neurodata.publish.licence import write_licences
 from neurodata.publish.tables import WHOLE, Files, write_tables
@@ -72,6 +73,7 @@ def push(
             _refuse(verify_stores(folder), str(folder / STORES), str(store.path))
             sides = _sides(newest, frozen)
             tables, problems = _describe(store, facts, sides, frozen, folder)
+            problems += faces(store, wanted)
             items = [_item(folder, *place) for place in _places(tables)]
     except OSError as error:
         raise StoreError(

@@ -60,6 +60,7 @@ TABLES = {
     "units": Table("spikes", "unit", ("unit_id",), "spike", {"time_s": "spike_times_s"}),
     "rois": Table("rois", "unit", ("unit_id", *CENTROIDS.values()), "pixel", CENTROIDS),
     "instances": Table("instances", "instance", ("instance_id", "instance_layer", "voxel_count")),
+    "boxes": Table("boxes", "box", ("box_id", "label")),
     "nodes": Table("graph", "node", ("node_id",)),
     "edges": Table("graph", "edge", ("source", "target", "weight", "weight_units", "kind")),
     "rows": Table("table", "row"),

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from neurodata.errors import InvalidInputError, NotFoundError, Problem
 from neurodata.splits.facts import Catalogued, Facts, facts_of, group_of
+from neurodata.splits.fitted import fitted
 from neurodata.splits.form import REMAKE, listed, malformed
 from neurodata.splits.make import CUTS
 from neurodata.splits.parts import Need, Part, part_of, too_close
@@ -69,6 +70,7 @@ def audit(
     problems += _beyond(split, facts)
     problems += _simultaneous(split, facts, need)
     problems += twins(split, facts, need)
+    problems += fitted(split, facts)
     return sorted(problems, key=lambda found: ("error", "warning", "note").index(found.level))
 
 

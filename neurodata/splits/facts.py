@@ -67,6 +67,7 @@ class Facts:
     inputs: tuple[tuple[str, int], ...]
     arrays: Mapping[str, Held]
     clocks: Mapping[str, Clock]
+    steps: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def values(self) -> int:
@@ -83,6 +84,7 @@ def facts_of(manifest: Mapping[str, Any]) -> Facts:
         inputs=tuple(inputs),
         arrays=dict(_arrays(manifest)),
         clocks=clocks_of(manifest),
+        steps=tuple(manifest.get("steps") or ()),
     )
 
 

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from neurodata.errors import InvalidInputError
 from neurodata.steps.step import Step, by_blocks, padded, require_clock, signal_of, with_signal
+from neurodata.units import CHANGES
 
 Array = npt.NDArray[np.float64]
 HAMMING = 3.3  # length of a Hamming-window design, in 1 / transition width (Ifeachor & Jervis 2002)
@@ -126,6 +127,42 @@ class Smooth(Step):
         half = max(1, int(np.ceil(4 * sigma)))
         taps = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)
         return with_signal(node, convolved(signal_of(node), taps / taps.sum(), where))
+
+
+class Derivative(Step):
+    """Take the change per second: half the difference of both neighbours, times the rate.
+
+    At the ends it is the difference to the one neighbour. A sine of a tenth of the rate comes out
+    6 % too small, slower ones less: sin(w) / w with w = 2 pi f / rate.
+    """
+
+    name: ClassVar[str] = "derivative"
+
+    def apply(self, node: xr.Dataset, where: str) -> xr.Dataset:
+        """Return the node with its change, in the units of it.
+
+        Raises
+        ------
+        InvalidInputError
+            When the unit of a channel's change has no symbol.
+        """
+        rate_hz, signal = require_clock(node, where), signal_of(node)
+        names = [str(unit) for unit in node["units"].values]
+        if unknown := sorted(set(names) - set(CHANGES)):
+            known = ", ".join(CHANGES)
+            raise InvalidInputError(where, f"the unit {unknown[0]}", known, "pick other channels")
+        rows, n = signal.data.chunksize[0], signal.sizes["time"]
+        data = by_blocks(padded(signal.data, 1, where), n, (1, 1), rows, _change, rate_hz=rate_hz)
+        new = [CHANGES[name] for name in names]
+        common = new[0] if len(set(new)) == 1 else "mixed"
+        changed = signal.copy(data=data).assign_attrs(units=common)
+        found = with_signal(node, changed).assign_attrs(units=common)
+        return found.assign_coords(units=("channel", new))
+
+
+def _change(block: Array, rate_hz: float, size: int) -> Array:
+    found: Array = (block[2:] - block[:-2]) * (rate_hz / 2)
+    return found[:size]
 
 
 def odd(length: float, where: str) -> int:

@@ -21,7 +21,7 @@ class Symmetrise(Step):
     """
 
     name: ClassVar[str] = "symmetrise"
-    works_on: ClassVar[str] = "graph"
+    works_on: ClassVar[tuple[str, ...]] = ("graph",)
     how: Literal["sum", "max", "mean"] = "sum"
 
     def apply(self, node: xr.Dataset, where: str) -> xr.Dataset:

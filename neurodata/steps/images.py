@@ -42,7 +42,7 @@ class Window(Step):
     """
 
     name: ClassVar[str] = "window"
-    works_on: ClassVar[str] = "volume"
+    works_on: ClassVar[tuple[str, ...]] = ("volume",)
     low: float
     high: float
 
@@ -68,7 +68,7 @@ class Reorient(Step):
     """
 
     name: ClassVar[str] = "reorient"
-    works_on: ClassVar[str] = "volume"
+    works_on: ClassVar[tuple[str, ...]] = ("volume",)
     to: str = Field(default="RAS", pattern="^[LRAPIS]{3}$")
 
     @model_validator(mode="after")
@@ -119,7 +119,7 @@ class Regrid(Step):
     """
 
     name: ClassVar[str] = "regrid"
-    works_on: ClassVar[str] = "volume"
+    works_on: ClassVar[tuple[str, ...]] = ("volume",)
     voxel_mm: tuple[float, float, float]
 
     @model_validator(mode="after")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from math import isfinite
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from neurodata.errors import InvalidInputError
 from neurodata.steps.step import Step, by_blocks, require_clock, signal_of, with_signal
@@ -15,6 +16,7 @@ from neurodata.steps.step import Step, by_blocks, require_clock, signal_of, with
 Array = npt.NDArray[np.float64]
 NORMAL = 1.349  # interquartile range of a normal distribution, in standard deviations
 PASS_BYTES = 128_000_000
+EACH = "each recording by itself"
 
 
 class RobustScale(Step):
@@ -29,6 +31,7 @@ class RobustScale(Step):
     """
 
     name: ClassVar[str] = "robust_scale"
+    fits_on: ClassVar[str | None] = EACH
     clamp: float | None = Field(default=None, gt=0)
 
     def apply(self, node: xr.Dataset, where: str) -> xr.Dataset:
@@ -44,6 +47,53 @@ class RobustScale(Step):
         centre = xr.DataArray(middle, dims="channel")
         width = xr.DataArray((high - low) / NORMAL, dims="channel")
         scaled = (signal - centre) / width
+        if self.clamp is not None:
+            scaled = scaled.clip(-self.clamp, self.clamp)
+        return in_units(with_signal(node, scaled), "1")
+
+
+class FixedScale(Step):
+    """Subtract an offset and divide by a width, per channel, that were fitted elsewhere.
+
+    Attributes
+    ----------
+    centre, width : dict of str to float
+        In the signal's units, by channel; each channel must have both.
+    fitted_on : tuple of str
+        Ids of the recordings that they were fitted on; an audit compares them with a split.
+    clamp : float, optional
+        Cut what lies further from 0 than this.
+    """
+
+    name: ClassVar[str] = "fixed_scale"
+    centre: dict[str, float] = Field(min_length=1)
+    width: dict[str, float] = Field(min_length=1)
+    fitted_on: tuple[str, ...] = Field(min_length=1)
+    clamp: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if set(self.centre) != set(self.width):
+            raise ValueError("centre and width must have the same channels")
+        if not all(map(isfinite, self.centre.values())):
+            raise ValueError("centre must be finite")
+        if not all(isfinite(width) and width > 0 for width in self.width.values()):
+            raise ValueError("width must be finite and over 0")
+        if odd := [one for one in self.fitted_on if one.count("/") != 1]:
+            raise ValueError(f"fitted_on: {odd[0]!r}, not DATASET/RECORDING")
+        return self
+
+    def apply(self, node: xr.Dataset, where: str) -> xr.Dataset:
+        """Return the node scaled, unit 1."""
+        names = [str(name) for name in node["channel"].values]
+        if absent := [name for name in names if name not in self.centre]:
+            raise InvalidInputError(
+                where, f"no centre and width for {', '.join(absent[:8])}", "both for each channel",
+                "pick channels first, or fit them too",
+            )  # fmt: skip
+        centre = xr.DataArray([self.centre[name] for name in names], dims="channel")
+        width = xr.DataArray([self.width[name] for name in names], dims="channel")
+        scaled = (signal_of(node) - centre) / width
         if self.clamp is not None:
             scaled = scaled.clip(-self.clamp, self.clamp)
         return in_units(with_signal(node, scaled), "1")
@@ -72,6 +122,7 @@ class Dff(Step):
     """
 
     name: ClassVar[str] = "dff"
+    fits_on: ClassVar[str | None] = EACH
     window_s: float = Field(default=30.0, gt=0)
     percentile: float = Field(default=8.0, ge=0, le=100)
 
@@ -124,6 +175,7 @@ class CausalScale(Step):
     """
 
     name: ClassVar[str] = "causal_scale"
+    fits_on: ClassVar[str | None] = "the past of each recording by itself"
     window_s: float = Field(gt=0)
 
     def apply(self, node: xr.Dataset, where: str) -> xr.Dataset:

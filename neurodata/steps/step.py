@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import xarray as xr
 from pydantic import BaseModel, ConfigDict
 
-from neurodata.errors import InvalidInputError
+from neurodata.errors import InvalidInputError, Problem
 from neurodata.physical import CLOCK, scaled
+from neurodata.sources import fingerprint
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -23,21 +25,50 @@ class Step(BaseModel):
     Attributes
     ----------
     node : str, optional
-        Name of the node; needed where a recording has several of the representation.
+        Name of the node; needed where a recording has several of the representation. One with
+        ``*`` means every node of the representation that it fits.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
     node: str | None = None
     name: ClassVar[str]
-    works_on: ClassVar[str] = "timeseries"
+    works_on: ClassVar[tuple[str, ...]] = ("timeseries",)
+    files: ClassVar[tuple[str, ...]] = ()
+    fits_on: ClassVar[str | None] = None
 
     def apply(self, node: xr.Dataset, where: str) -> xr.Dataset:
         """Return the node after the step, lazily; ``where`` is for messages."""
         raise NotImplementedError
 
+    def parts(self, path: str, node: xr.Dataset, where: str) -> dict[str, xr.Dataset]:
+        """Return what a node becomes, by name: as a rule, itself after the step."""
+        return {path: self.apply(node, where)}
+
+    def findings(self, before: xr.Dataset, parts: Mapping[str, xr.Dataset]) -> Iterator[Problem]:
+        """Yield what a person should know of what the step did."""
+        yield from ()
+
+    @property
+    def on_files(self) -> bool:
+        """Whether it works on raw files before they are read, and not on a node."""
+        return False
+
+    @property
+    def mark(self) -> str:
+        """What is added to the names of recordings that are no longer what was recorded."""
+        return ""
+
     def record(self) -> dict[str, Any]:
-        """Return the step as it stands in a manifest: all that it was given."""
-        return {"step": self.name, **self.model_dump(exclude_none=True, mode="json")}
+        """Return the step as it stands in a manifest: all that it was given.
+
+        A file stands there with its name and sha256; a step that fits numbers says on what.
+        """
+        facts = self.model_dump(exclude_none=True, mode="json")
+        for name in set(self.files) & set(facts):
+            path = Path(facts[name])
+            facts[name] = {"name": path.name, "sha256": fingerprint(path).sha256}
+        fitted = {"fitted_on": self.fits_on} if self.fits_on else {}
+        return {"step": self.name, **facts, **fitted}
 
 
 def signal_of(node: xr.Dataset) -> xr.DataArray:
@@ -66,12 +97,12 @@ def require_clock(node: xr.Dataset, where: str) -> float:
     """
     if not set(CLOCK) <= set(node.attrs):
         raise InvalidInputError(
-            where, "an irregular clock", "a regular one", "put this step behind one that makes it"
+            where, "an irregular clock", "a regular one", "put the step regularise before it"
         )
     if "observed" in node:
         raise InvalidInputError(
             where, "samples that were not observed", "a signal without gaps",
-            "cut the recording at its gaps first",
+            "put the step cut before it",
         )  # fmt: skip
     return float(node.attrs["rate_hz"])
 
