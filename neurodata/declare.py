@@ -15,7 +15,7 @@ KEYS = (
     "rate_hz", "start_s",
     "stop_s", "voxel_um", "voxel_mm", "axes", "subject", "session", "run", "task",
     "species", "sex", "licence", "citation", "modality", "directed", "weight_units", "time_units",
-    "masks", "missing_chunks",
+    "masks", "missing_chunks", "reader", "defaced", "table",
 )  # fmt: skip
 FAMILIES = ("units.", "columns.", "variables.")
 NUMBERS = ("rate_hz", "start_s", "stop_s", "voxel_um", "voxel_mm", "directed")
@@ -151,7 +151,8 @@ def missing(where: str, found: str, expected: str, fact: str) -> MissingFactErro
 def parse(settings: Iterable[str]) -> dict[str, Value]:
     """Parse ``KEY=VALUE`` settings; the values of `NUMBERS` become numbers or lists of them.
 
-    The name of a channel or column may hold ``=``; the value begins after the last one.
+    ``SCOPE:KEY=VALUE`` declares a fact of some recordings only (see `neurodata.scope`). The name
+    of a channel or column may hold ``=``; the value begins after the last one.
 
     Raises
     ------
@@ -162,17 +163,39 @@ def parse(settings: Iterable[str]) -> dict[str, Value]:
     --------
     >>> parse(["rate_hz=10", "voxel_um=2,0.5,0.5", "axes=time,roi", "subject=01"])
     {'rate_hz': 10, 'voxel_um': [2, 0.5, 0.5], 'axes': 'time,roi', 'subject': '01'}
+    >>> parse(["cell*:rate_hz=10"])
+    {'cell*:rate_hz': 10}
     """
     facts: dict[str, Value] = {}
     for setting in settings:
-        family = setting.startswith(FAMILIES)
-        key, equals, text = setting.rpartition("=") if family else setting.partition("=")
+        scope, plain = scope_of(setting)
+        family = plain.startswith(FAMILIES)
+        key, equals, text = plain.rpartition("=") if family else plain.partition("=")
         if not equals or not key or not text:
             raise InvalidInputError("--set", repr(setting), "KEY=VALUE", "e.g. --set rate_hz=10")
-        if key in facts:
-            raise InvalidInputError("--set", f"{key} twice", "each fact once")
-        facts[key] = _value(text) if key in NUMBERS else text
+        whole = f"{scope}:{key}" if scope else key
+        if whole in facts:
+            raise InvalidInputError("--set", f"{whole} twice", "each fact once")
+        facts[whole] = _value(text) if key in NUMBERS else text
     return facts
+
+
+def scope_of(setting: str) -> tuple[str, str]:
+    """Return which recordings a key or setting is about, nothing for all, and what is left.
+
+    A scope ends before the first ``:`` that a known key follows.
+
+    Examples
+    --------
+    >>> scope_of("cell*:rate_hz=10"), scope_of("units.A:rate_hz=uV"), scope_of("a:colour=red")
+    (('cell*', 'rate_hz=10'), ('', 'units.A:rate_hz=uV'), ('', 'a:colour=red'))
+    """
+    parts = setting.split(":")
+    for count in range(len(parts)):
+        rest = ":".join(parts[count:])
+        if rest.startswith(FAMILIES) or rest.partition("=")[0] in KEYS:
+            return ":".join(parts[:count]), rest
+    return "", setting
 
 
 def _value(text: str) -> Value:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,15 +11,14 @@ from typing import Any
 
 import yaml
 
-from neurodata.declare import Declared, Value, parse
+from neurodata.declare import Declared, Value, parse, scope_of
 from neurodata.errors import InvalidInputError, Level, Problem, ProblemsError, RefusedError
 from neurodata.pipeline import TODO
-from neurodata.plan import Job, plan
+from neurodata.plan import Job, plan, side_facts
 from neurodata.readers import reader
 from neurodata.safe import Raw
+from neurodata.scope import fits, flags, scoped, together
 from neurodata.sources import fingerprint
-
-FLAGS = re.compile(r"--set ('[^']+'|\"[^\"]+\"|\S+)")
 
 
 @dataclass(frozen=True)
@@ -100,10 +98,11 @@ def _look(job: Job) -> _Look:
         tree = reader(job.reader).read(raw, Declared(job.declare))
     except (RefusedError, ProblemsError) as error:
         found = error.problems if isinstance(error, ProblemsError) else [error.problem]
-        flags = [flag.strip("'\"") for p in found for flag in FLAGS.findall(p.hint)]
-        level: Level = "warning" if flags else "error"
-        problem = Problem(level, job.name, found[0].found, found[0].expected, found[0].hint)
-        return _Look(job, "", (), tuple(dict.fromkeys(flags)), problem)
+        wanted = [f for p in found for f in flags(p.hint) if not f.startswith("reader=")]
+        level: Level = "warning" if wanted else "error"
+        first = scoped(found[0], job.scope)
+        problem = Problem(level, job.name, first.found, first.expected, first.hint)
+        return _Look(job, "", (), tuple(dict.fromkeys(wanted)), problem)
     nodes = [
         f"{path} ({node.attrs['representation']})"
         for path, node in tree.subtree_with_keys
@@ -116,9 +115,7 @@ def _text(dataset: str, root: Path, target: Path, looks: Sequence[_Look]) -> str
     """Return the YAML text: plain where the keys are known, comments where a person decides."""
     modalities = Counter(look.modality for look in looks if look.modality)
     readers = {look.job.reader for look in looks}
-    declared: dict[str, Value] = {}
-    for look in looks:
-        declared |= look.job.declare
+    declared = side_facts(root)
     head = {
         "id": dataset,
         "version": 1,
@@ -148,17 +145,23 @@ def _text(dataset: str, root: Path, target: Path, looks: Sequence[_Look]) -> str
 
 def _declarations(declared: Mapping[str, Value], looks: Sequence[_Look]) -> str:
     """Return what is declared, and as comments what must be, with the recordings that want it."""
-    wanted: dict[str, list[str]] = {}
-    for look in looks:
-        for flag in look.flags:
-            wanted.setdefault(flag, []).append(look.job.name)
-    if not wanted:
+    names = {look.job.recording: look.job.name for look in looks}
+    wanted = {look.job.recording: look.flags for look in looks}
+    settings = together(wanted, names)
+    if not settings:
         return _dump({"declare": dict(declared)}) if declared else ""
     lines = ["declare:"]
     lines += [f"  {line}" for line in _dump(dict(declared)).splitlines()] if declared else []
-    for flag, names in wanted.items():
-        several = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        lines.append(f"  # {_fact(flag)}  # wanted by {names[0]}{several}; the value is an example")
+    for setting in settings:
+        scope, fact = scope_of(setting)
+        takers = [
+            name
+            for recording, name in names.items()
+            if fact in wanted[recording] and (not scope or fits(scope, [recording, name]))
+        ]
+        several = f" and {len(takers) - 1} more" if len(takers) > 1 else ""
+        by = f"wanted by {takers[0]}{several}"
+        lines.append(f"  # {_fact(setting)}  # {by}; the value is an example")
     if not declared:
         lines[0] = "# declare:"
         lines[1:] = ["#" + line[1:].replace("# ", "", 1) for line in lines[1:]]

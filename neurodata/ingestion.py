@@ -14,7 +14,7 @@ from typing import Any, Literal, overload
 
 import xarray as xr
 
-from neurodata.declare import Declared, Value
+from neurodata.declare import Declared, Value, scope_of
 from neurodata.errors import (
     Problem,
     ProblemsError,
@@ -22,19 +22,23 @@ from neurodata.errors import (
     SchemaError,
 )
 from neurodata.plan import Job, Plan, plan
-from neurodata.privacy import scrub
+from neurodata.privacy import removed, scrub
 from neurodata.readers import reader
 from neurodata.readers.bids import entities
+from neurodata.readers.personal_keys import side_cars
 from neurodata.safe import Raw
 from neurodata.schema import expected, validate
+from neurodata.scope import flags, scoped, together
 from neurodata.sources import Fingerprint, matching
-from neurodata.steps import apply, parse
+from neurodata.steps import apply, before_reading, parse
+from neurodata.steps.scratch import lasting
 from neurodata.store import Store, open_store
 
 Status = Literal["new", "same", "alias", "failed"]
 Progress = Callable[["Entry"], None]
 ROOT_FACTS = (
     "subject", "session", "run", "task", "species", "sex", "licence", "citation", "modality",
+    "defaced",
 )  # fmt: skip
 ENTITIES = {"sub": "subject", "ses": "session", "task": "task", "run": "run"}
 
@@ -58,11 +62,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class Result(Sequence[Entry]):
-    """The entries of one ingest, in order, and the findings about files of no recording."""
+    """The entries of one ingest, in order, and the findings about files of no recording.
+
+    ``settings`` are the declarations (``SCOPE:KEY=VALUE``) that the refusals ask for; their
+    values are examples.
+    """
 
     dataset: str
     entries: tuple[Entry, ...]
     problems: tuple[Problem, ...]
+    settings: tuple[str, ...] = ()
 
     @overload
     def __getitem__(self, at: int) -> Entry: ...
@@ -185,7 +194,19 @@ def finish(planned: Plan, entries: list[Entry]) -> Result:
         )  # fmt: skip
     if not entries and not any(p.level == "error" for p in problems):
         problems.append(Problem("error", planned.dataset, "no recording", "one or more", ""))
-    return Result(planned.dataset, tuple(entries), tuple(problems))
+    return Result(planned.dataset, tuple(entries), tuple(problems), _settings(planned, entries))
+
+
+def _settings(planned: Plan, entries: Sequence[Entry]) -> tuple[str, ...]:
+    """Return the declarations that failed entries ask for, as few as there can be."""
+    names = {job.id: job.recording for job in planned.jobs}
+    wanted: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        if entry.status == "failed":
+            hints = [problem.hint for problem in entry.problems if problem.level == "error"]
+            facts = [scope_of(flag)[1] for hint in hints for flag in flags(hint)]
+            wanted[names[entry.id]] = dict.fromkeys(facts)
+    return tuple(together(wanted, {job.recording: job.name for job in planned.jobs}))
 
 
 def ingest_recording(job: Job, *, store: Path) -> Entry:
@@ -197,14 +218,14 @@ def ingest_recording(job: Job, *, store: Path) -> Entry:
     raw = Raw(job.root, job.files, list(job.problems))
     try:
         inputs = {path: _fingerprint(job, path) for path in job.files}
-        entry = _publish(job, raw, inputs, open_store(store))
+        with lasting():
+            entry = _publish(job, raw, inputs, open_store(store))
     except ProblemsError as error:
         entry = Entry(job.id, "", "failed", (*raw.problems, *error.problems))
     except RefusedError as error:
         entry = Entry(job.id, "", "failed", (*raw.problems, error.problem))
-    seconds = time.monotonic() - started
-    return Entry(job.id, entry.version, entry.status, entry.problems, entry.content, seconds,
-                 entry.size_bytes)  # fmt: skip
+    problems = tuple(scoped(problem, job.scope) for problem in entry.problems)
+    return replace(entry, problems=problems, seconds=time.monotonic() - started)
 
 
 def _fingerprint(job: Job, path: Path) -> Fingerprint:
@@ -226,6 +247,7 @@ def _publish(job: Job, raw: Raw, inputs: Mapping[Path, Fingerprint], store: Stor
             raise SchemaError(departures)
         return Entry(job.id, known.partition("@")[2], "same", tuple(raw.problems), content)
     tree, problems = normalise(job, raw)
+    provenance["removed"] = removed(problems, job.files, job.root)
     names = {"dataset": job.dataset, "recording": job.recording}
     done = store.publish(tree, **names, provenance=provenance, layout=job.layout)
     if done.status == "alias":
@@ -250,9 +272,11 @@ def normalise(job: Job, raw: Raw) -> tuple[xr.DataTree, tuple[Problem, ...]]:
         When it does not follow its schema or an expectation; all errors are listed.
     """
     declare = Declared(job.declare)
-    tree = reader(job.reader).read(raw, declare)
+    steps = parse(job.steps)
+    files, name = before_reading(steps, raw, job.reader)
+    tree = reader(name).read(files, declare)
     _add_facts(tree, job, declare, raw)
-    tree = apply(tree, parse(job.steps))
+    tree = apply(tree, steps, raw.problems)
     tree, dropped = scrub(tree)
     problems = (*raw.problems, *dropped, *validate(tree, {"nodes": job.nodes}), *_unused(declare))
     if any(problem.level == "error" for problem in problems):
@@ -262,6 +286,7 @@ def normalise(job: Job, raw: Raw) -> tuple[xr.DataTree, tuple[Problem, ...]]:
 
 def _add_facts(tree: xr.DataTree, job: Job, declare: Declared, raw: Raw) -> None:
     named = {ENTITIES[k]: v for k, v in entities(raw.main).items() if k in ENTITIES}
+    named |= side_cars(raw)
     for key in ROOT_FACTS:
         declared = declare.text(key)
         stated = tree.attrs.get(key)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from neurodata.declare import Declared, Value
+from neurodata.declare import Value, scope_of
 from neurodata.errors import InvalidInputError, NotFoundError, Problem, UnreadableError
 from neurodata.pipeline import (
     ID,
@@ -20,17 +20,23 @@ from neurodata.pipeline import (
     read_yaml,
     source_folder,
 )
-from neurodata.recognise import UNFIT, Found, recognise
+from neurodata.recognise import UNFIT, Found, recognise, slug
+from neurodata.scope import check, resolve, without_recording
 from neurodata.sources import Fingerprint, Scan, matching, scan
-from neurodata.steps import parse
+from neurodata.steps import located, mark, parse
 from neurodata.store.layout import Preset
 
 SIDE_FILE = "neurodata.yaml"
+READER = "reader"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One recording to ingest; plain data, so that it travels to other processes."""
+    """One recording to ingest; plain data, so that it travels to other processes.
+
+    ``declare`` has the facts that are for it; ``scope`` is what a declaration for it alone must
+    begin with, nothing where the plan has no other recording.
+    """
 
     dataset: str
     recording: str
@@ -45,6 +51,7 @@ class Job:
     layout: Preset = "default"
     steps: tuple[dict[str, Any], ...] = ()
     problems: tuple[Problem, ...] = ()
+    scope: str = ""
 
     @property
     def id(self) -> str:
@@ -85,7 +92,8 @@ def plan(
     dataset : str, optional
         Id of the data set; default is the pipeline's id or the folder's name.
     declare : mapping, optional
-        Facts that the source does not state; they win over those of the pipeline.
+        Facts that the source does not state, those of some recordings with a scope (see
+        `neurodata.scope`); they win over those of the pipeline.
 
     Raises
     ------
@@ -98,7 +106,7 @@ def plan(
     ['anatomical']
     """
     path = Path(source)
-    Declared(declare)
+    check(declare or {})
     if path.suffix in (".yaml", ".yml") or (not path.exists() and str(source) in names()):
         return _of_pipeline(*read_pipeline(source), dataset, dict(declare or {}))
     if path.is_dir():
@@ -115,7 +123,8 @@ def _of_pipeline(
     pipeline: Pipeline, folder: Path, dataset: str | None, declare: dict[str, Value]
 ) -> Plan:
     name = dataset or pipeline.id
-    parse(pipeline.steps)
+    steps = located(pipeline.steps, folder)
+    ending = mark(parse(steps))
     jobs: list[Job] = []
     problems: list[Problem] = []
     facts = {"modality": pipeline.modality, "licence": pipeline.licence,
@@ -124,19 +133,22 @@ def _of_pipeline(
     for source, scanned in scans:
         problems += _absent(source, scanned)
         wanted = _listed(source, scanned)
-        found, others = recognise(wanted, pipeline.reader)
+        stated_reader = {**pipeline.declare, **source.declare, **declare}.get(READER)
+        only = pipeline.reader if stated_reader is None else str(stated_reader)
+        found, others = recognise(wanted, only)
         problems += [p for p in others if not source.files or p.level == "error"]
         problems += _changed(source, wanted, {path for item in found for path in item.files})
-        stated = {**pipeline.declare, **source.declare, **declare}
-        Declared(stated)
+        stated = (pipeline.declare, source.declare, declare)
+        check(pipeline.declare | source.declare)
         expected = {file.name: Fingerprint(file.size, file.sha256) for file in source.files}
         jobs += [
-            _job(name, wanted.root, item, stated, attrs=facts, options=pipeline.options,
-                 expected=expected, nodes=pipeline.expect.nodes, layout=pipeline.layout,
-                 steps=pipeline.steps)
+            _job(name, wanted.root, replace(item, name=item.name + ending), stated, attrs=facts,
+                 options=pipeline.options, expected=expected, nodes=pipeline.expect.nodes,
+                 layout=pipeline.layout, steps=steps)
             for item in found
         ]  # fmt: skip
-    return _checked(name, jobs, [*dict.fromkeys(problems), *_unlisted(scans)], pipeline.expect)
+    problems += _unlisted(scans)
+    return _checked(name, jobs, [*dict.fromkeys(problems)], pipeline.expect, declare)
 
 
 def _listed(source: Source, scanned: Scan) -> Scan:
@@ -189,37 +201,66 @@ def _of_folder(
 ) -> Plan:
     scanned = scan(folder)
     side = folder / SIDE_FILE
-    stated: dict[str, Value] = {}
-    if side in scanned.files:
-        stated = _side_file(side)
-        rest = tuple(path for path in scanned.files if path != side)
-        scanned = Scan(folder, rest, scanned.problems)
-    found, problems = recognise(scanned)
-    if only is not None:
-        found = [item for item in found if only in item.files]
-        problems = [p for p in problems if p.where == only.relative_to(folder).as_posix()]
+    stated = side_facts(folder) if side in scanned.files else {}
+    rest = tuple(path for path in scanned.files if path != side)
+    chosen = _chosen(folder, rest, {**stated, **declare})
+    found, problems = recognise(Scan(folder, rest, scanned.problems), chosen=chosen)
     name = dataset or UNFIT.sub("-", folder.name).strip("-._") or "dataset"
-    jobs = [_job(name, folder, item, {**stated, **declare}) for item in found]
-    return _checked(name, jobs, problems, Expect())
+    jobs = [_job(name, folder, item, (stated, declare)) for item in found]
+    if only is not None:
+        jobs = [job for job in jobs if only in job.files]
+        problems = [p for p in problems if p.where == only.relative_to(folder).as_posix()]
+    return _checked(name, jobs, problems, Expect(), declare)
 
 
-def _side_file(path: Path) -> dict[str, Value]:
-    found = read_yaml(path)
+def _chosen(folder: Path, files: Sequence[Path], declare: Mapping[str, Value]) -> dict[Path, str]:
+    """Return the readers that are declared for some files."""
+    facts = {key: value for key, value in declare.items() if scope_of(key)[1] == READER}
+    if not facts:
+        return {}
+    names = {path: (slug(path, folder), path.relative_to(folder).as_posix()) for path in files}
+    found = {path: resolve(facts, names[path]) for path in files}
+    return {path: str(own[READER]) for path, own in found.items() if own}
+
+
+def side_facts(folder: Path) -> dict[str, Value]:
+    """Return the facts that a raw folder's ``neurodata.yaml`` declares, with their scopes.
+
+    Raises
+    ------
+    InvalidInputError
+        When it has other keys, or facts that cannot be declared.
+    """
+    path = folder / SIDE_FILE
+    found = read_yaml(path) if path.is_file() else {}
     if set(found) - {"declare"}:
         raise InvalidInputError(str(path), f"keys {sorted(found)}", "only the key 'declare'")
     facts: dict[str, Value] = found.get("declare") or {}
     if not isinstance(facts, dict):
         raise InvalidInputError(str(path), f"declare: {facts!r}", "facts as KEY: VALUE")
-    Declared(facts)
+    check(facts)
     return facts
 
 
-def _job(dataset: str, root: Path, found: Found, declare: dict[str, Value], **more: Any) -> Job:
+def _job(
+    dataset: str, root: Path, found: Found, layers: Sequence[Mapping[str, Value]], **more: Any
+) -> Job:
+    names = (found.name, found.files[0].relative_to(root).as_posix())
+    declare: dict[str, Value] = {}
+    for facts in layers:  # the later win
+        declare |= resolve(facts, names)
+    declare.pop(READER, None)  # has been followed
     return Job(dataset, found.name, root, found.files, found.reader, declare,
                problems=found.problems, **more)  # fmt: skip
 
 
-def _checked(name: str, jobs: list[Job], problems: list[Problem], expect: Expect) -> Plan:
+def _checked(
+    name: str,
+    jobs: list[Job],
+    problems: list[Problem],
+    expect: Expect,
+    declare: Mapping[str, Value],
+) -> Plan:
     """Return the plan of the jobs whose names are unique (case aside); the others are findings."""
     if not re.fullmatch(ID, name):
         raise InvalidInputError("data set", repr(name), "letters, digits, '_', '.', '-'")
@@ -233,4 +274,7 @@ def _checked(name: str, jobs: list[Job], problems: list[Problem], expect: Expect
         for same in groups.values() if len(same) > 1
     ]  # fmt: skip
     kept = tuple(same[0] for same in groups.values() if len(same) == 1)
-    return Plan(name, kept, (*problems, *twice), expect.recordings)
+    if len(kept) > 1:
+        kept = tuple(replace(job, scope=job.recording) for job in kept)
+    lost = without_recording(declare, [(job.recording, job.name) for job in kept])
+    return Plan(name, kept, (*problems, *twice, *lost), expect.recordings)

@@ -8,12 +8,13 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import typer
 
 from neurodata.errors import (
     InvalidInputError,
+    Level,
     MissingDependencyError,
     NeurodataError,
     NotFoundError,
@@ -24,6 +25,7 @@ from neurodata.errors import (
 
 PIPED_WIDTH = 132
 DONE, FAILED, MISUSE, FAULT = 0, 1, 2, 3
+PLACES = 2  # that are named of those that a finding is about
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
@@ -95,19 +97,50 @@ def _escaped(character: str) -> str:
 
 
 def show_text(outcome: Outcome) -> None:
-    """Print a table of items, then the findings, then the sentence."""
+    """Print a table of items, then the findings, errors last, then the sentence.
+
+    Findings that differ in their places only are one line with the first places.
+    """
     from rich.console import Console
     from rich.markup import escape
 
     console = Console(emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
     if outcome.items or outcome.table:
         console.print(_table(outcome))
-    for problem in outcome.problems:
+    for problem in gathered(outcome.problems):
         style = STYLES[problem.level]
         text = str(problem).removeprefix(f"{problem.level}: ")
         console.print(f"[{style}]{problem.level}[/{style}] {escape(clean(text))}", soft_wrap=True)
     if outcome.says:
         console.print(escape(clean(outcome.says)), soft_wrap=True)
+
+
+def gathered(problems: Sequence[Problem]) -> list[Problem]:
+    """Return findings by level, errors last, those that say the same of many places as one.
+
+    Examples
+    --------
+    >>> found = [Problem("note", name, "a document") for name in ("a", "b", "c", "d")]
+    >>> print(gathered([Problem("error", "e", "zeros"), *found])[0])
+    note: a, b and 2 more: found a document
+    """
+    places: dict[tuple[str, str, str, str], list[str]] = {}
+    for problem in sorted(problems, key=lambda each: list(STYLES)[::-1].index(each.level)):
+        what = (problem.level, problem.found, problem.expected, problem.hint)
+        places.setdefault(what, []).append(problem.where)
+    found = []
+    for (level, *says), where in places.items():
+        more = len(where) - PLACES
+        listed = ", ".join(where[:PLACES]) + (f" and {more} more" if more > 0 else "")
+        found.append(Problem(cast(Level, level), listed, *says))
+    return found
+
+
+def counted(problems: Sequence[Problem]) -> str:
+    """Return how many findings there are of each level, as in ``"1 error, 2 notes"``."""
+    counts = {level: sum(p.level == level for p in problems) for level in STYLES}
+    parts = [f"{n} {level}{'s' * (n > 1)}" for level, n in counts.items() if n]
+    return ", ".join(parts) or "no findings"
 
 
 def _table(outcome: Outcome) -> Any:

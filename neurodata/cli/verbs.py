@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neurodata.cli.outcome import Outcome, run, size
+from neurodata.cli.outcome import Outcome, counted, run, size
 from neurodata.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from neurodata.declare import Value
     from neurodata.errors import Problem
     from neurodata.ingestion import Result
+    from neurodata.plan import Job
     from neurodata.store import Store
 
 app = typer.Typer(
@@ -28,10 +30,17 @@ StorePath = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="Declare a fact, e.g. rate_hz=10; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Declare a fact, e.g. rate_hz=10, or of some recordings, e.g. 'cell*:rate_hz=10'; "
+        "repeatable.",
+    ),
 ]
 DatasetId = Annotated[str | None, typer.Option("--dataset", help="Id of the data set.")]
 STORE = Path("store")
+SHOWN_FILES = 4
+SETTLE = "What the files do not state is for you to declare; these values are examples:"
 
 
 @app.command()
@@ -74,9 +83,17 @@ def plan(
         problems = [p for found in plans for p in found.problems]
         problems += [p for job in jobs for p in job.problems]
         total = size(sum(job.size_bytes for job in jobs))
-        return Outcome(items, problems, f"{len(jobs)} recordings, {total}")
+        says = f"{len(jobs)} recordings, {total}; {counted(problems)}"
+        table = [{**item, "files": _listed(job)} for item, job in zip(items, jobs, strict=True)]
+        return Outcome(items, problems, says, table=table, columns=("id", "reader", "files"))
 
     run(verb, as_json)
+
+
+def _listed(job: Job) -> str:
+    files = [path.relative_to(job.root).as_posix() for path in job.files]
+    more = len(files) - SHOWN_FILES
+    return ", ".join(files[:SHOWN_FILES]) + (f" and {more} more" if more > 0 else "")
 
 
 @app.command()
@@ -121,8 +138,20 @@ def ingested(results: list[Result]) -> Outcome:
     says = ", ".join(f"{count} {status}" for status, count in counts.items())
     if entries and not counts["new"] and not counts["failed"]:
         says += ": nothing new to ingest"
+    if wanted := [setting for result in results for setting in result.settings]:
+        says = "\n".join([SETTLE, *_lines(wanted), says])
     failed = any(not result.ok for result in results)
     return Outcome(items, problems, says, failed, ("id", "status", "version", "seconds"))
+
+
+def _lines(settings: list[str]) -> list[str]:
+    """Return the options that make settings, those of one scope on a line."""
+    from neurodata.declare import scope_of
+
+    lines: dict[str, list[str]] = {}
+    for setting in settings:
+        lines.setdefault(scope_of(setting)[0], []).append(f"--set {quote(setting)}")
+    return [f"  {' '.join(line)}" for line in lines.values()]
 
 
 @app.command()
