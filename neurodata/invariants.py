@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurodata import units
+from neurodata import box_rules, surfaces, units
 from neurodata.clock import RegularTime
 from neurodata.errors import Problem
 from neurodata.slabs import slabs
@@ -152,14 +152,21 @@ def _timeseries(name: str, node: xr.Dataset) -> Iterator[Problem]:
 
 
 def _scaling(name: str, node: xr.Dataset) -> Iterator[Problem]:
+    """Find factors whose products with stored integers are no float32, the physical form."""
+    limits = np.finfo("float32")
+    kinds = [node[adc].dtype for adc in ("signal_adc", "image_adc") if adc in node.variables]
+    top = max((float(np.iinfo(kind).max) for kind in kinds if kind.kind in "iu"), default=1.0)
     for key in ("scale", "offset"):
         if key not in node.variables:
             continue
-        values = np.atleast_1d(node[key].values)
-        bad = int((~np.isfinite(values)).sum()) + int(key == "scale" and (values == 0).sum())
-        if bad:
+        sizes = np.abs(np.atleast_1d(node[key].values))
+        fine = sizes <= limits.max / (top if key == "scale" else 1.0)
+        if key == "scale":
+            fine &= sizes >= limits.tiny
+        if not fine.all():
             wanted = "finite numbers" + (" other than 0" if key == "scale" else "")
-            yield Problem("error", f"{name}/{key}", f"{bad} impossible value(s)", wanted)
+            found = f"{int((~fine).sum())} impossible value(s)"
+            yield Problem("error", f"{name}/{key}", found, f"{wanted}, within float32")
 
 
 def _spikes(name: str, node: xr.Dataset) -> Iterator[Problem]:
@@ -288,7 +295,10 @@ _OWN = {
     "rois": _rois,
     "volume": _volume,
     "instances": _instances,
+    "boxes": box_rules.boxes,
     "graph": _graph,
+    "surface": surfaces.mesh,
+    "maps": surfaces.maps,
 }
 
 
@@ -312,6 +322,8 @@ def relations(nodes: Nodes, unsound: Collection[str] = ()) -> Iterator[Problem]:
             yield from _units_of_traces(name, node, nodes)
         elif representation == "instances" and node.attrs["image_node"] not in unsound:
             yield from _same_grid(name, node, nodes)
+        elif representation == "boxes" and node.attrs["image_node"] not in unsound:
+            yield from box_rules.placed(name, node, nodes)
 
 
 def _inside(name: str, node: xr.Dataset, nodes: Nodes) -> Iterator[Problem]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from neurodata import trace_quality, units
+from neurodata import surfaces, trace_quality, units
 from neurodata.errors import Level, Problem
 from neurodata.invariants import span_s
-from neurodata.slabs import extremes, slabs
+from neurodata.slabs import SLAB_BYTES, extremes, slabs
 from neurodata.trace_quality import REFUSED_SHARE, listed, outside
 
 Array = np.ndarray[Any, Any]
@@ -44,7 +44,7 @@ def findings(name: str, node: xr.Dataset, modality: str) -> list[Problem]:
         return list(trace_quality.findings(name, node, modality))
     if representation == "volume":
         return [*_geometry(name, node, modality), *_image(name, node)]
-    other = {"spikes": _spikes, "graph": _graph, "instances": _instances}.get(representation)
+    other = _OTHERS.get(representation)
     return list(other(name, node)) if other else []
 
 
@@ -78,29 +78,53 @@ def _image(name: str, node: xr.Dataset) -> Iterator[Problem]:
     main = node["image" if "image" in node.variables else "image_adc"]
     where, bad, top = f"{name}/{main.name}", 0, 0
     highest, lows, highs = -np.inf, list[Array](), list[Array]()
-    for _, slab in slabs(main):
+    for slab in _slabs(main):
         size = np.abs(slab) if slab.dtype.kind == "c" else slab
         finite = np.isfinite(size)
         bad += size.size - int(finite.sum())
         low, high = extremes(size, finite, axis=(-2, -1))
-        lows.append(low)
-        highs.append(high)
+        lows.append(np.ravel(low))
+        highs.append(np.ravel(high))
         if highs[-1].max() > highest:
             highest, top = highs[-1].max(), 0
         top += int((size == highest).sum())
     if bad:
         found = f"{bad} non-finite voxels of {main.size}"
         yield Problem("warning", where, found, "finite values, at least inside the object")
-    flat = main.ndim == 2
-    if flat:
-        constant = np.array([min(lows) >= max(highs)])
+    least, most = np.concatenate(lows), np.concatenate(highs)
+    if main.ndim == 2:
+        constant = np.array([least.min() >= most.max()])
     else:
-        constant = np.concatenate(lows) >= np.concatenate(highs)
+        constant = (least >= most).reshape(main.shape[:-2])
     yield from _constant(where, constant, [str(dim) for dim in main.dims[:-2]] or ["z"])
     saturated = top > max(_FEW_VOXELS, SATURATED_SHARE * main.size)
     if main.dtype.kind in "iu" and saturated and not constant.all():
         found = f"{100 * top / main.size:.1f} % of the voxels at the highest value, {highest:g}"
         yield Problem("warning", where, found, "an image within the recorder's range")
+    yield from _ends(where, node, main, np.array([least.min(), most.max()], "f8"))
+
+
+def _ends(where: str, node: xr.Dataset, main: xr.DataArray, ends: Array) -> Iterator[Problem]:
+    """Judge the lowest and highest value of an image whose unit says where these lie."""
+    symbol = str(main.attrs.get("units", node.attrs.get("units")))
+    if main.name == "image_adc":
+        if node["scale"].size != 1 or node["offset"].size != 1:
+            return
+        ends = np.sort(ends * node["scale"].values.ravel() + node["offset"].values.ravel())
+    bands = (units.LOWEST_BANDS.get(symbol), units.HIGHEST_BANDS.get(symbol))
+    for what, value, band in zip(("a lowest", "a highest"), ends.tolist(), bands, strict=True):
+        if band is not None and np.isfinite(value):
+            yield from outside(where, f"{what} value of", value, band)
+
+
+def _slabs(image: xr.DataArray) -> Iterator[Array]:
+    """Yield the planes of an image in order, along further axes where one step is too large."""
+    if image.ndim > 3 and image[:1].nbytes > SLAB_BYTES:
+        for part in range(len(image)):
+            yield from _slabs(image[part])
+    else:
+        for _, slab in slabs(image):
+            yield slab
 
 
 def _constant(where: str, constant: Array, dims: list[str]) -> Iterator[Problem]:
@@ -224,3 +248,11 @@ def _instances(name: str, node: xr.Dataset) -> Iterator[Problem]:
     if wrong:
         found = f"{wrong} count(s) unlike the labels"
         yield Problem("error", f"{name}/voxel_count", found, "the number of voxels of each object")
+
+
+_OTHERS: dict[str, Callable[[str, xr.Dataset], Iterator[Problem]]] = {
+    "spikes": _spikes,
+    "graph": _graph,
+    "instances": _instances,
+    "maps": surfaces.findings,
+}

@@ -25,6 +25,7 @@ CLIPPED_SHARE = 0.002
 CHANNEL_SLACK = 10.0
 """A single channel may leave the band of its type by this factor: contacts differ."""
 _SEGMENTS = 32
+_OWN_RATE = re.compile(r"_[\d.]+hz$")  # a node beside that of the file's usual rate
 
 _LABELS = re.compile(
     r"sti ?\d+|status|trig(ger)?s?( ?\d+)?|markers?|((edf|bdf) )?annotations", re.IGNORECASE
@@ -191,7 +192,7 @@ def listed(labels: Sequence[str], chosen: Array, most: int = 8) -> str:
 
 def _rate(name: str, node: xr.Dataset, modality: str, neural: bool) -> Iterator[Problem]:
     span, band = span_s(node), units.RATE_BANDS.get(modality)
-    if neural and band and span and span[2] > 0:
+    if neural and band and span and span[2] > 0 and not _OWN_RATE.search(name):
         yield from outside(f"{name}: rate_hz", "rate", 1 / span[2], band)
 
 

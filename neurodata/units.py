@@ -80,6 +80,21 @@ _EXACT: tuple[tuple[str, float, str, tuple[str, ...]], ...] = (
     ("Hz", 1e6, "frequency", ("MHz",)),
     ("m", 1e-10, "length", ("Å", "Å")),
     ("HU", 1.0, "radiodensity", ("HU",)),
+    ("mol/m3", 1e3, "amount concentration", ("mol/L", "mol/l", "mol/dm3", "mol/dm^3")),
+    ("mol/m3", 1.0, "amount concentration", ("mM", "mmol/L", "mmol/l", "mol/m3", "mol/m^3")),
+    ("mol/m3", 1e-3, "amount concentration", ("uM", "umol/L", "umol/l", "mmol/m3", "mmol/m^3")),
+    ("mol/m3", 1e-6, "amount concentration", ("nM", "nmol/L", "nmol/l", "umol/m3", "umol/m^3")),
+    ("mol/m2", 10.0, "amount concentration times length", ("M*cm", "M cm")),
+    ("mol/m2", 1.0, "amount concentration times length", ("M*mm", "M mm", "mol/m2", "mol/m^2")),
+    ("mol/m2", 1e-2, "amount concentration times length", ("mM*cm", "mM cm")),
+    ("mol/m2", 1e-3, "amount concentration times length", ("mM*mm", "mM mm")),
+    ("mol/m2", 1e-5, "amount concentration times length", ("uM*cm", "uM cm")),
+    ("mol/m2", 1e-6, "amount concentration times length", ("uM*mm", "uM mm")),
+    ("Bq/ml", 1.0, "activity concentration", ("Bq/ml", "Bq/mL", "Bq/cc", "BQML")),
+    ("Bq/ml", 1e3, "activity concentration", ("kBq/ml", "kBq/mL", "kBq/cc")),
+    ("Bq/ml", 1e6, "activity concentration", ("MBq/ml", "MBq/mL")),
+    ("g/ml", 1.0, "standardised uptake value", ("g/ml", "g/mL", "GML")),
+    ("count", 1.0, "count", ("CNTS",)),
     ("dB", 1.0, "level", ("dB",)),
     ("lx", 1.0, "illuminance", ("lx",)),
 )
@@ -122,6 +137,13 @@ _PLACEHOLDERS = ("lumen", "lumens")
 _MICRO = ("Âµ", "Î¼", "µ", "μ", "\udcb5")  # UTF-8 read as latin-1, U+00B5, U+03BC, stray byte
 
 
+CHANGES: dict[str, str] = {
+    symbol: f"{symbol}/s"
+    for symbol in ("V", "A", "T", "T/m", "dF/F", "HU", "degC", "K", "Pa", "%", "a.u.", "count", "1")
+} | {"m": "m/s", "m/s": "m/s2", "rad": "rad/s"}
+"""The unit of a quantity's change in time, by that of the quantity."""
+
+
 def _table() -> tuple[dict[str, Unit], dict[str, Unit]]:
     exact: dict[str, Unit] = {}
     words: dict[str, Unit] = {}
@@ -134,6 +156,8 @@ def _table() -> tuple[dict[str, Unit], dict[str, Unit]]:
         exact.update({spelling: Unit(symbol, factor, dimension) for spelling in spellings})
     for symbol, factor, dimension, spellings in _WORDS:
         words.update({spelling: Unit(symbol, factor, dimension) for spelling in spellings})
+    changes = {change: Unit(change, 1.0, "change in time") for change in CHANGES.values()}
+    exact = {**changes, **exact}
     words.update({name: Unit("a.u.", 1.0, "arbitrary", placeholder=True) for name in _PLACEHOLDERS})
     return exact, words
 
@@ -270,9 +294,17 @@ VOXEL_BANDS: dict[str, Band] = {
     "mri": Band("mm", 0.01, 20.0),
     "fmri": Band("mm", 0.05, 20.0),
     "dwi": Band("mm", 0.02, 20.0),
+    "ct": Band("mm", 0.005, 20.0),
+    "pet": Band("mm", 0.1, 20.0),
     "microscopy": Band("um", 0.001, 100.0),
     "calcium": Band("um", 0.05, 100.0),
 }
+
+# Lowest value of a CT image: air is -1000 HU by definition, and programs pad with -1024 to -3024;
+# an image without air has probably lost its intercept. Highest value of a PET image: some thousand
+# to some hundred thousand Bq/ml in people and animals; own judgement, wide on purpose.
+LOWEST_BANDS: dict[str, Band] = {"HU": Band("HU", -4096.0, -200.0)}
+HIGHEST_BANDS: dict[str, Band] = {"Bq/ml": Band("Bq/ml", 200.0, 1e8)}
 
 
 def signal_band(kind: str, symbol: str) -> Band | None:

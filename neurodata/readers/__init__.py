@@ -3,7 +3,11 @@
 A reader module has ``SUFFIXES``, ``EXTRA`` (the extra of its packages in `pyproject.toml`, or
 ``""``) and the functions ``sniff(head, path)``, ``members(path, folder)`` and
 ``read(raw, declare)``; `tests/readers/conformance.py` has the tests that each inherits. The
-first reader of the table whose ``sniff`` says yes reads the file.
+first reader of the table whose ``sniff`` says yes reads the file. A module may also have
+``name(path, folder)``, a name for the recording within its folder where the main file's says
+little, and ``aside(path, folder)``, a `Problem` where the files are none and the file goes into
+no recording. A reader in `CERTAIN` has ``certain(head, path, folder)`` as well: it is asked before
+the others, and says yes where the files beside leave no doubt.
 
 ``read`` returns the raw form: a root with the attributes of `schemas/recording.json`, at least
 ``modality``, and a child a node, with the attributes ``representation`` and ``schema`` and what
@@ -32,25 +36,35 @@ TABLE = {
     "suite2p": "neurodata.readers.suite2p",
     "shd": "neurodata.readers.shd",
     "edf": "neurodata.readers.edf",
+    "gdf": "neurodata.readers.gdf",
     "brainvision": "neurodata.readers.brainvision",
     "fif": "neurodata.readers.fif",
     "eeglab": "neurodata.readers.eeglab",
     "matlab": "neurodata.readers.matlab",
     "ctf": "neurodata.readers.ctf",
     "kit": "neurodata.readers.kit",
+    "egi": "neurodata.readers.egi",
+    "egi_mff": "neurodata.readers.egi_mff",
+    "neuroscan": "neurodata.readers.neuroscan",
+    "nihon": "neurodata.readers.nihon",
+    "persyst": "neurodata.readers.persyst",
     "snirf": "neurodata.readers.snirf",
+    "xdf": "neurodata.readers.xdf",
     "wfdb": "neurodata.readers.wfdb",
     "phy": "neurodata.readers.phy",
     "neuralynx": "neurodata.readers.neuralynx",
     "blackrock": "neurodata.readers.blackrock",
+    "spikeglx": "neurodata.readers.spikeglx",
     "abf": "neurodata.readers.abf",
     "cifti": "neurodata.readers.cifti",
     "nifti": "neurodata.readers.nifti",
+    "gifti": "neurodata.readers.gifti",
     "dicom": "neurodata.readers.dicom",
     "mgh": "neurodata.readers.mgh",
     "afni": "neurodata.readers.afni",
     "parrec": "neurodata.readers.parrec",
     "minc": "neurodata.readers.minc",
+    "mif": "neurodata.readers.mif",
     "hdf5": "neurodata.readers.hdf5",
     "tiff": "neurodata.readers.tiff",
     "movie": "neurodata.readers.movie",
@@ -58,16 +72,24 @@ TABLE = {
     "zarr_array": "neurodata.readers.zarr_array",
     "precomputed": "neurodata.readers.precomputed",
     "slices": "neurodata.readers.slices",
+    "boxes": "neurodata.readers.boxes",
     "xlsx": "neurodata.readers.xlsx_table",
+    "sqlite": "neurodata.readers.sqlite_table",
     "graphml": "neurodata.readers.graphml",
     "gml": "neurodata.readers.gml",
     "swc": "neurodata.readers.swc",
+    "neurolucida": "neurodata.readers.neurolucida",
+    "neuroml": "neurodata.readers.neuroml",
     "vessel": "neurodata.readers.vessel",
+    "connections": "neurodata.readers.connections",
     "adjacency": "neurodata.readers.adjacency",
     "edgelist": "neurodata.readers.edgelist",
     "traces": "neurodata.readers.traces",
+    "aedat": "neurodata.readers.aedat",
     "spike_text": "neurodata.readers.spike_text",
 }
+
+CERTAIN = ("boxes", "movie")
 
 
 class Reader(Protocol):

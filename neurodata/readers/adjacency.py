@@ -50,9 +50,9 @@ def sniff(head: bytes, path: Path) -> bool:
         return False
     try:
         rows = delimited.lines_of(safe.read_bytes(path, delimited.TEXT_BYTES), whole=True)
-    except NeurodataError:
+        width = len(cells_of(rows[0], separator_of(rows[0]))) if rows else -1
+    except (NeurodataError, csv.Error):
         return False
-    width = len(cells_of(rows[0], separator_of(rows[0])))
     return width >= WIDE or (width == len(rows) and not _lists_edges(rows))
 
 
@@ -134,23 +134,31 @@ def tree(raw: Raw, numbered: Sequence[tuple[int, Sequence[str]]], declare: Decla
     source, target = np.nonzero(matrix)
     node_id, columns = _labels(raw, len(matrix))
     edges = Edges(source, target, matrix[source, target])
-    return _tree(raw, edges, node_id, columns, declare)
+    return of_edges(raw, edges, node_id, columns, declare)
 
 
 def named_tree(raw: Raw, matrix: named_matrix.NamedMatrix, declare: Declared) -> xr.DataTree:
     """Return the recording of a matrix whose rows and columns have names."""
     edges, node_id = named_matrix.edges(raw, matrix, declare)
-    return _tree(raw, edges, node_id, {}, declare)
+    return of_edges(raw, edges, node_id, {}, declare)
 
 
-def _tree(
+def of_edges(
     raw: Raw,
     edges: Edges,
     node_id: Sequence[str],
     columns: Mapping[str, Numbers],
     declare: Declared,
 ) -> xr.DataTree:
-    """Return the recording of edges whose sources are rows and whose targets are columns."""
+    """Return the recording of edges whose sources are rows and whose targets are columns.
+
+    Raises
+    ------
+    MissingFactError
+        When their direction or the unit of the weights is not declared.
+    InvalidInputError
+        When a declaration contradicts the matrix.
+    """
     mirrored, one_way = _symmetry(edges, len(node_id))
     transposed = _transposed(declare)
     units = declare.text("weight_units")

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _PAIR = re.compile(r"([a-z]+)-([A-Za-z0-9+-]+)")
 _SUFFIX = re.compile(r"[A-Za-z0-9]+")
 _TABLES = ("channels.tsv", "electrodes.tsv", "coordsystem.json", "events.tsv", "scans.tsv")
+_NEAREST = {"dwi": ("dwi.bval", "dwi.bvec"), "dseg": ("dseg.tsv",), "probseg": ("probseg.tsv",)}
+"""Tables of one image kind, of which only the nearest counts."""
 _DATASET = ("dataset_description.json", "participants.tsv")
 _METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3}
 SEX = {"m": "M", "male": "M", "f": "F", "female": "F", "o": "O", "other": "O"}
@@ -79,7 +81,8 @@ def sidecars(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
     own, suffix = entities(path), _parse(path)[1]
     if not own:
         return ()
-    kinds = (*_TABLES, f"{suffix}.json")
+    nearest = _NEAREST.get(suffix, ())
+    kinds = (*_TABLES, f"{suffix}.json", *nearest)
     found = [
         other
         for other in folder
@@ -87,13 +90,21 @@ def sidecars(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
         and path.is_relative_to(other.parent)
         and (other.name in _DATASET or _applies(other, own, kinds))
     ]
-    return tuple(sorted(found, key=lambda p: (-len(p.parts), -len(_parse(p)[0]), p.name)))
+    found.sort(key=lambda p: (-len(p.parts), -len(_parse(p)[0]), p.name))
+    first: dict[str, Path] = {}
+    for other in found:
+        first.setdefault(_kind(other), other)
+    return tuple(p for p in found if _kind(p) not in nearest or first[_kind(p)] == p)
 
 
 def _applies(other: Path, own: Mapping[str, str], kinds: Collection[str]) -> bool:
-    stated, suffix = _parse(other)
+    stated, _ = _parse(other)
     stated.pop("space", None)
-    return f"{suffix}{other.suffix}" in kinds and stated.items() <= own.items()
+    return _kind(other) in kinds and stated.items() <= own.items()
+
+
+def _kind(path: Path) -> str:
+    return f"{_parse(path)[1]}{path.suffix}"
 
 
 def _find(raw: Raw, kind: str) -> Path | None:
@@ -128,11 +139,21 @@ def _object(path: Path) -> dict[str, Any]:
     return content
 
 
-def _number(facts: Mapping[str, Any], key: str) -> float | None:
-    value = facts.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+def finite(value: object) -> float | None:
+    """Return a JSON value as a finite number, or None when it is something else.
+
+    Examples
+    --------
+    >>> finite(2), finite("2"), finite(True), finite(10**400)
+    (2.0, None, None, None)
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def require_clock(raw: Raw, declared: Declared, rate_hz: float, n: int, sizes: str = "") -> None:
@@ -151,7 +172,7 @@ def require_clock(raw: Raw, declared: Declared, rate_hz: float, n: int, sizes: s
         When the rates differ, or the data end over a second before the stated duration.
     """
     facts = metadata(raw)
-    stated_hz = declared.number("rate_hz") or _number(facts, "SamplingFrequency")
+    stated_hz = declared.number("rate_hz") or finite(facts.get("SamplingFrequency"))
     if stated_hz is not None and abs(stated_hz - rate_hz) > _RATE_SLACK * rate_hz:
         raise UnreadableError(
             raw.name,
@@ -159,7 +180,7 @@ def require_clock(raw: Raw, declared: Declared, rate_hz: float, n: int, sizes: s
             "one rate",
             f"correct one of them or declare it: --set rate_hz={rate_hz:g}",
         )
-    stated_s, found_s = _number(facts, "RecordingDuration"), n / rate_hz
+    stated_s, found_s = finite(facts.get("RecordingDuration")), n / rate_hz
     if stated_s is None or abs(stated_s - found_s) <= _DURATION_SLACK_S:
         return
     found, expected = f"{found_s:g} s of data{sizes}", f"{stated_s:g} s by the side-car"
@@ -173,7 +194,7 @@ def require_clock(raw: Raw, declared: Declared, rate_hz: float, n: int, sizes: s
 
 def mains(raw: Raw) -> dict[str, float]:
     """Return the attribute ``power_line_hz``, if the side-car states the mains frequency."""
-    value = _number(metadata(raw), "PowerLineFrequency")
+    value = finite(metadata(raw).get("PowerLineFrequency"))
     return {"power_line_hz": value} if value is not None and value > 0 else {}
 
 

@@ -197,13 +197,17 @@ def _block(
 def _markers(raw: Raw, common: Section, layout: Layout) -> list[Marker]:
     name = common.get("markerfile", "")
     if not name:
+        if path := raw.find(lambda path: path == raw.main.with_suffix(".vmrk")):
+            raw.warn("MarkerFile", "no name of a file", f"{path.name}, which is there", "name it")
         return []
     path = sibling(raw, name)
     sections = sections_of(path, path.name)
     stated = sections.get("common infos", {}).get("datafile", "").replace("$b", path.stem)
     if stated and stated != layout.path.name:
         raw.warn(path.name, f"markers of {stated!r}", repr(layout.path.name), "check the pair")
-    lines = sections.get("marker infos", {})
+    lines = sections.get("marker infos")
+    if lines is None:
+        raise refusal(path.name, "no section [Marker Infos]", "one, if only an empty one")
     return [_marker(path.name, key, line, layout) for key, line in lines.items()]
 
 

@@ -23,6 +23,7 @@ from neurodata.errors import UnreadableError, UnsafeError, need
 from neurodata.readers.channels import Channel, Clock, timeseries
 from neurodata.readers.delimited import Numbers
 from neurodata.readers.footprints import footprints
+from neurodata.readers.hdf5_kind import holds
 from neurodata.readers.lacking import all_of
 from neurodata.safe import Raw
 from neurodata.units import Unit, to_si
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".hdf5", ".h5")
 EXTRA = "calcium"
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 TRACES = {"traces": "F_dff", "denoised": "C", "deconvolved": "S", "residual": "YrA"}
 UNITS = {"traces": "dF/F"}  # all others are in the units of the movie: arbitrary
 SCORES = {"SNR_comp": "snr", "r_values": "spatial_correlation", "cnn_preds": "cell_probability"}
@@ -49,15 +49,7 @@ def sniff(head: bytes, path: Path) -> bool:
     >>> sniff(b"no HDF5", Path("a.hdf5"))
     False
     """
-    if not head.startswith(SIGNATURE):
-        return False
-    need("h5py", extra=EXTRA)
-    from neurodata.safe_hdf5_root import hard_names
-
-    try:
-        return {"A", "C"} <= hard_names(path, "estimates")
-    except (UnreadableError, UnsafeError):
-        return False
+    return holds(head, path, {"estimates": {"A", "C"}}, EXTRA)
 
 
 def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:

@@ -33,7 +33,8 @@ _CHANNEL = np.dtype(
      ("io_gain", ">f8"), ("io_offset", ">f8"), ("coils", ">i2"), ("order", ">i2"), ("_", ">i4"),
      ("coil", _COIL, 8), ("head_coil", _COIL, 8)]
 )  # fmt: skip
-_SAMPLE = re.compile(r"[+-]?\d+\s+[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_COUNT = re.compile(r"[0-9]{1,9}")
+_SAMPLE = re.compile(r"[+-]?\d{1,18}\s+[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 CENTIMETRE_M = 1e-2
 
 
@@ -194,8 +195,9 @@ def markers_of(raw: Raw, header: Header) -> list[tuple[str, int, float]]:
         if line == "NUMBER OF SAMPLES:":
             count = _after(lines, place, "NUMBER OF SAMPLES:")
             at = next((i for i in range(place, len(lines)) if lines[i] == "LIST OF SAMPLES:"), -1)
-            rows = lines[at + 2 : at + 2 + int(count)] if at >= 0 and count.isdigit() else None
-            if rows is None or len(rows) != int(count) or not all(map(_SAMPLE.fullmatch, rows)):
+            wanted = int(count) if at >= 0 and _COUNT.fullmatch(count) else -1
+            rows = lines[at + 2 : at + 2 + wanted]
+            if len(rows) != wanted or not all(map(_SAMPLE.fullmatch, rows)):
                 raise refusal(path, f"the list of {label!r}", f"{count} rows of trial and second")
             found += [(label, int(row.split()[0]), float(row.split()[1])) for row in rows]
             place, names = at + 1 + len(rows), names + 1

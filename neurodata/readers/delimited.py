@@ -89,6 +89,8 @@ def rows_of(raw: Raw) -> Iterator[tuple[int, list[str]]]:
         for number, line in enumerate(io.StringIO(text), 1)
         if line.strip() and not line.startswith(COMMENTS)
     ]
+    if comments := sum(line.startswith(COMMENTS) for line in io.StringIO(text)):
+        raw.note("comments", f"{comments} lines of free text, removed")
     if not lines:
         raise UnreadableError(raw.name, "no rows", "a graph", "copy the file again")
     separator = separator_of(lines[-1][1])
@@ -141,7 +143,7 @@ def numbers(cells: Sequence[str], where: str) -> Numbers:
     whole = not any(mark in cell for cell in cells for mark in ".eE")
     try:
         values = np.array([int(cell) for cell in cells], "i8") if whole else None
-    except OverflowError:
+    except (OverflowError, ValueError):  # more than 64 bits, or than the digits that int reads
         values = None
     if values is None:
         values = np.array([float(cell) for cell in cells], "f8")

@@ -1,4 +1,4 @@
-"""DICOM series: magnetic resonance images of one series in one or many files.
+"""DICOM series: images of MR, CT or PET, of one series in one or many files.
 
 Planes are sorted along the slice normal and by time; rows and columns keep their order. A
 conversion to NIfTI that flips rows holds the same voxels at the same places.
@@ -10,25 +10,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from neurodata.declare import Declared
-from neurodata.errors import UnknownFormatError
-from neurodata.readers import bids
+from neurodata.errors import Problem, UnknownFormatError
+from neurodata.readers import bids, tomography
 from neurodata.readers.dicom_clock import clock, repetition_s, slice_times_s
 from neurodata.readers.dicom_facts import MODALITY
 from neurodata.readers.dicom_frames import Image
+from neurodata.readers.dicom_gradients import Table, gradient_table, with_table
 from neurodata.readers.dicom_header import EXTRA, MAGIC, PREAMBLE_BYTES, label
 from neurodata.readers.dicom_pixels import StoredSeries, lazy
-from neurodata.readers.dicom_series import files_of_series, list_findings, open_series
+from neurodata.readers.dicom_series import (
+    files_of_series,
+    imageless,
+    list_findings,
+    name_of_series,
+    open_series,
+)
 from neurodata.readers.dicom_space import Grid, arrange
 from neurodata.readers.nifti_space import fourth_axis
+from neurodata.readers.nifti_voxels import volume_node
 from neurodata.safe import Raw
 
-__all__ = ["EXTRA", "SUFFIXES", "members", "read", "sniff"]
+__all__ = ["EXTRA", "SUFFIXES", "aside", "members", "name", "read", "sniff"]
 
 SUFFIXES = (".dcm", ".dcm.gz", ".ima", ".dicom", "")
-MODALITIES = {"bold": "fmri", "dwi": "dwi"}
+MODALITIES = {"bold": "fmri", "dwi": "dwi", "ct": "ct", "pet": "pet"}
 
 
 def sniff(head: bytes, path: Path) -> bool:
@@ -47,30 +56,51 @@ def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
     return files_of_series(path, folder)
 
 
+def name(path: Path, folder: Sequence[Path]) -> str:
+    """Return ``series-4`` for the series of that number; files' names may hold a person's."""
+    return name_of_series(path, folder)
+
+
+def aside(path: Path, folder: Sequence[Path]) -> Problem | None:
+    """Return that a series of reports, presentation states or key notes has no image in it."""
+    kind = imageless(path)
+    return Problem("note", path.name, f"{kind}, no image in it", "", "left out") if kind else None
+
+
 def read(raw: Raw, declare: Declared) -> xr.DataTree:
     """Read one series as a lazy tree in raw form.
 
     Several volumes become the node ``bold`` with dims ``(time, z, y, x)`` and a regular clock,
-    one volume ``anat`` with ``(z, y, x)``, diffusion data ``dwi``, and echoes or complex parts
-    the dimension ``channel``. Intensities are in "a.u."; ``affine`` maps ``(x, y, z, 1)`` to
-    RAS+ mm; ``slice_time`` (z) is in s from the volume's start.
+    one volume ``anat`` with ``(z, y, x)``, diffusion data ``dwi``, with ``b_value (time)`` and
+    ``b_vector (time, axis)`` as far as they are stated, and echoes or complex parts the dimension
+    ``channel``. Intensities are in "a.u."; ``affine`` maps ``(x, y, z, 1)`` to
+    RAS+ mm; ``slice_time`` (z) is in s from the volume's start. A volume of computed or positron
+    emission tomography is ``ct`` or ``pet``, in the unit that the header states.
 
     Raises
     ------
     UnreadableError
         When a file is damaged, slices are missing, or frames do not belong together.
     UnknownFormatError
-        When the series is not of magnetic resonance, or its pixels are no grey values.
+        When the series is not of MR, CT or PET, or its pixels are no grey values.
     MissingFactError
         When the voxel size or the repetition time is not stated; the hint holds the flag.
     """
     images = open_series(raw)
-    _require_resonance(raw, images, declare)
-    grid = arrange(raw, [frame for image in images for frame in image.frames], declare)
-    kind, axes = _layout(raw, grid, declare)
+    modality = _modality(raw, images, declare)
+    frames = [frame for image in images for frame in image.frames]
+    grid = arrange(raw, frames, declare, modality == tomography.PET)
+    table = _table(raw, grid, declare)
+    kind, axes = _layout(raw, grid, declare, table is not None)
     node = _node(grid, axes)
+    if modality in tomography.CLASSES:
+        tomography.require_still(raw, modality, grid.shape[0])
+        kind, words = modality, [image.words for image in images]
+        node = tomography.in_units(node, tomography.of_dicom(raw, declare, kind, words))
     node.attrs.update(_technical(images, grid))
-    if "time" in axes:
+    if table is not None:
+        node = with_table(node, table)
+    if "time" in axes and (table is None or fourth_axis(declare) is not None):
         node.attrs.update(clock(raw, images, grid, declare))
         period_s = 1 / float(node.attrs["rate_hz"])
         if (times_s := slice_times_s(raw, images, grid, period_s)) is not None:
@@ -85,24 +115,43 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     return tree
 
 
-def _require_resonance(raw: Raw, images: Sequence[Image], declare: Declared) -> None:
-    found = {image.words.get("modality", "") for image in images} - {"MR"}
+def _modality(raw: Raw, images: Sequence[Image], declare: Declared) -> str:
+    """Return "ct" or "pet" for such a series, else "mri"; a declaration goes first."""
+    found = {image.words.get("modality", "") for image in images}
     declared = declare.text("modality")
-    if found and declared is None:
+    if declared is not None:
+        return declared if declared in tomography.CLASSES else "mri"
+    if found == {"MR"} or not found:
+        return "mri"
+    stated = tomography.OF_DICOM.get(next(iter(found)), "") if len(found) == 1 else ""
+    words = tomography.CLASSES.get(stated, ())
+    if not all(any(word in image.kind for word in words) for image in images):
         raise UnknownFormatError(
             f"{raw.name}: {label(MODALITY)}",
             " and ".join(sorted(word if len(word) == 2 else "another" for word in found)),
-            "MR",
+            "MR, CT or PT, each with images of its class",
             "leave the series out, or declare what it is: --set modality=mri",
         )
+    return stated
 
 
-def _layout(raw: Raw, grid: Grid, declare: Declared) -> tuple[str, tuple[str, ...]]:
+def _table(raw: Raw, grid: Grid, declare: Declared) -> Table | None:
+    """Return the gradient table of diffusion data whose volumes lie along time."""
+    if not _is_diffusion(grid, declare) or fourth_axis(declare) == "channel":
+        return None
+    return gradient_table(raw, grid)
+
+
+def _is_diffusion(grid: Grid, declare: Declared) -> bool:
+    return any(frame.weighted for frame in grid.frames) or declare.text("modality") == "dwi"
+
+
+def _layout(raw: Raw, grid: Grid, declare: Declared, table: bool) -> tuple[str, tuple[str, ...]]:
     """Return the node's name and its axes before rows and columns."""
     times, channels, _ = grid.shape
-    declared = fourth_axis(declare)
-    weighted = any(frame.weighted for frame in grid.frames)
-    diffusion = weighted or declare.text("modality") == "dwi"
+    declared, diffusion = fourth_axis(declare), _is_diffusion(grid, declare)
+    if table:
+        return "dwi", ("time", "channel", "z") if channels > 1 else ("time", "z")
     if times == 1:
         kind = "dwi" if diffusion else "image" if channels > 1 else "anat"
         return kind, ("channel", "z") if channels > 1 else ("z",)
@@ -119,18 +168,16 @@ def _layout(raw: Raw, grid: Grid, declare: Declared) -> tuple[str, tuple[str, ..
 def _node(grid: Grid, axes: tuple[str, ...]) -> xr.Dataset:
     parts, first = tuple(frame.part for frame in grid.frames), grid.frames[0]
     times, channels, slices = grid.shape
-    leading = [n for n, needed in ((times, times > 1), (channels, channels > 1)) if needed]
+    needed = ((times, times > 1 or "time" in axes), (channels, channels > 1))
+    leading = [count for count, wanted in needed if wanted]
     shape = (*leading, slices, *first.size)
     stored = StoredSeries(parts, shape, first.part.pixels.dtype)
-    attrs = {"representation": "volume", "schema": "volume/1"}
-    node = xr.Dataset(
-        {
-            "image_adc": ((*axes, "y", "x"), lazy(stored), {"units": "a.u."}),
-            "scale": ((), first.slope),
-            "offset": ((), first.intercept),
-        },
-        attrs=attrs,
+    pixels = xr.DataArray(lazy(stored), dims=(*axes, "y", "x"))
+    scaling = np.array([(frame.slope, frame.intercept) for frame in grid.frames])
+    slope, intercept = (
+        xr.DataArray(column.reshape(*leading, slices), dims=axes) for column in scaling.T
     )
+    node = volume_node(pixels, slope, intercept)
     if grid.affine is not None:
         about = {"units": "mm", "space_code": "scanner"}
         node["affine"] = (("row", "col"), grid.affine, about)

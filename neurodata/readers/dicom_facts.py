@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from neurodata.readers import dicom_encoding
 from neurodata.readers.dicom_header import PIXEL_TAGS, SERIES, SOP_CLASS, SOP_INSTANCE, Elements
 from neurodata.readers.dicom_pixels import PIXEL_HEADER
 from neurodata.readers.dicom_vendor import VENDOR_TAGS, ge_interleaved
@@ -13,25 +14,28 @@ SEX, AGE = 0x00100040, 0x00101010
 THICKNESS, REPETITION_MS, ECHO_MS, FIELD_T, GAP = (
     0x00180050, 0x00180080, 0x00180081, 0x00180087, 0x00180088,
 )  # fmt: skip
-CARDIAC, FLIP_DEG, ECHO_LONG_MS, B_VALUE = 0x00181090, 0x00181314, 0x00189082, 0x00189087
+CARDIAC, FLIP_DEG, ECHO_LONG_MS = 0x00181090, 0x00181314, 0x00189082
 INSTANCE, POSITION, ORIENTATION = 0x00200013, 0x00200032, 0x00200037
 TEMPORAL, VOLUMES, TEMPORAL_INDEX, DIMENSIONS = 0x00200100, 0x00200105, 0x00209128, 0x00209157
 SPACING, INTERCEPT, SLOPE = 0x00280030, 0x00281052, 0x00281053
+RESCALE_TYPE, PET_UNITS = 0x00281054, 0x00541001
 SHARED, EACH = 0x52009229, 0x52009230
 # Functional groups: plane position, plane orientation, pixel measures, frame content, pixel value
-# transformation, echo, timing, diffusion, frame type
+# transformation, echo, timing, frame type
 GROUPS = {
     POSITION: 0x00209113, ORIENTATION: 0x00209116, SPACING: 0x00289110, THICKNESS: 0x00289110,
     GAP: 0x00289110, TEMPORAL_INDEX: 0x00209111, DIMENSIONS: 0x00209111, SLOPE: 0x00289145,
     INTERCEPT: 0x00289145, ECHO_LONG_MS: 0x00189114, REPETITION_MS: 0x00189112,
-    FLIP_DEG: 0x00189112, B_VALUE: 0x00189117,
+    FLIP_DEG: 0x00189112,
 }  # fmt: skip
 TAGS = sorted(
     {
         IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE, ACQUISITION_TIME, MODALITY, MAKER, SEX, AGE,
         THICKNESS, REPETITION_MS, ECHO_MS, FIELD_T, GAP, CARDIAC, FLIP_DEG, ECHO_LONG_MS,
-        B_VALUE, SERIES, INSTANCE, POSITION, ORIENTATION, TEMPORAL, VOLUMES, SPACING,
-        INTERCEPT, SLOPE, SHARED, EACH, *PIXEL_HEADER, *VENDOR_TAGS, PIXEL_TAGS[-1],
+        SERIES, INSTANCE, POSITION, ORIENTATION, TEMPORAL, VOLUMES, SPACING,
+        INTERCEPT, SLOPE, RESCALE_TYPE, PET_UNITS, SHARED, EACH, *PIXEL_HEADER, *VENDOR_TAGS,
+        *dicom_encoding.TAGS,
+        PIXEL_TAGS[-1],
     }
 )  # fmt: skip
 MAKERS = {
@@ -67,8 +71,26 @@ def words_of(elements: Elements) -> dict[str, str]:
         "device": next((name for start, name in MAKERS.items() if maker.startswith(start)), ""),
         "sex": next((code for code in elements.codes(SEX) if code in ("M", "F", "O")), ""),
         "age_years": _age_years(elements),
+        "rescale_type": _rescale_type(elements),
+        "pet_units": next(iter(elements.codes(PET_UNITS)), ""),
+        "image_type": _image_type(elements),
     }
     return {key: value for key, value in found.items() if value}
+
+
+def _rescale_type(elements: Elements) -> str:
+    """Return what rescaled values are, by the file or by the groups of an enhanced one."""
+    own, shared = elements.items(EACH)[:1], elements.first(SHARED)
+    for part in (elements, *(p.first(GROUPS[SLOPE]) for p in (*own, shared))):
+        if code := next(iter(part.codes(RESCALE_TYPE)), ""):
+            return code
+    return ""
+
+
+def _image_type(elements: Elements) -> str:
+    """Return ``ORIGINAL`` for an image of the scanner itself, else ``other``."""
+    words = elements.codes(IMAGE_TYPE)
+    return "ORIGINAL" if words[:1] == ("ORIGINAL",) and "LOCALIZER" not in words else "other"
 
 
 def _age_years(elements: Elements) -> str:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from neurodata.errors import UnreadableError, need
+from neurodata.readers.dicom_encoding import Encoding, encoding_in, encoding_of
 from neurodata.readers.dicom_facts import (
     ACQUISITION_TIME,
-    B_VALUE,
     DIMENSIONS,
     EACH,
     ECHO_LONG_MS,
@@ -54,7 +54,6 @@ from neurodata.readers.dicom_vendor import (
     SLICE_TIMES_MS,
     Numbers,
     mosaic_slices,
-    siemens_b_value,
     siemens_numbers,
 )
 
@@ -101,6 +100,8 @@ class Frame:
         Seconds from the volume's start, where the maker states it.
     weighted : bool
         Whether diffusion was encoded.
+    encoding : Encoding
+        How it was, as far as that is stated.
     """
 
     part: Part
@@ -118,6 +119,7 @@ class Frame:
     acquired_s: float | None
     slice_s: float | None
     weighted: bool
+    encoding: Encoding
 
     @property
     def directions(self) -> tuple[Array, Array]:
@@ -227,7 +229,7 @@ def _numbered(frame: Frame, number: int) -> Frame:
 
 
 def _frame(elements: Elements, pixels: Pixels) -> Frame:
-    types = elements.codes(IMAGE_TYPE)
+    types, encoding = elements.codes(IMAGE_TYPE), encoding_of(elements)
     echo = elements.number(ECHO_MS)
     return Frame(
         part=Part(pixels, 0, 0, 0),
@@ -244,9 +246,8 @@ def _frame(elements: Elements, pixels: Pixels) -> Frame:
         order=(_or(elements.whole(INSTANCE), -1), 0),
         acquired_s=_time_of_day_s(elements),
         slice_s=None,
-        weighted=_or(elements.number(B_VALUE), 0.0) > 0
-        or "DIFFUSION" in types
-        or siemens_b_value(elements),
+        weighted=encoding.weighted or "DIFFUSION" in types,
+        encoding=encoding,
     )
 
 
@@ -277,7 +278,8 @@ def _enhanced(frame: Frame, groups: Sequence[Elements]) -> Frame:
         found = stated(tag)
         return found[0] if found else None
 
-    volume, b_value, slope, intercept = map(one, (TEMPORAL_INDEX, B_VALUE, SLOPE, INTERCEPT))
+    volume, slope, intercept = map(one, (TEMPORAL_INDEX, SLOPE, INTERCEPT))
+    encoding = encoding_in(groups, frame.encoding)
     kinds = [word for group in groups for word in group.first(0x00189226).codes(0x00089007)[2:]]
     dimensions = stated(DIMENSIONS) or ()
     return replace(
@@ -292,7 +294,8 @@ def _enhanced(frame: Frame, groups: Sequence[Elements]) -> Frame:
         kind=next((COMPLEX_PARTS[word] for word in kinds if word in COMPLEX_PARTS), frame.kind),
         volume=frame.volume if volume is None else int(volume),
         order=(frame.order[0], *dimensions, frame.part.number),
-        weighted=frame.weighted or _or(b_value, 0.0) > 0,
+        weighted=frame.weighted or encoding.weighted,
+        encoding=encoding,
     )
 
 

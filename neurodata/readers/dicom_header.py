@@ -42,7 +42,8 @@ _UID = re.compile(r"[0-9.]{1,64}")
 
 # Elements that hold binary numbers, whatever the file says of them; all others are text.
 BINARY = {
-    0x00189082: "d", 0x00189087: "d", 0x00209128: "I", 0x00209157: "I", 0x00280002: "H",
+    0x00189082: "d", 0x00189087: "d", 0x00189089: "d",
+    0x00209128: "I", 0x00209157: "I", 0x00280002: "H",
     0x00280010: "H", 0x00280011: "H", 0x00280100: "H", 0x00280101: "H", 0x00280102: "H",
     0x00280103: "H",
 }  # fmt: skip
@@ -52,14 +53,16 @@ NAMES = {
     0x0020000E: "SeriesInstanceUID", 0x00180050: "SliceThickness", 0x00180080: "RepetitionTime",
     0x00180081: "EchoTime", 0x00180087: "MagneticFieldStrength",
     0x00180088: "SpacingBetweenSlices", 0x00181090: "CardiacNumberOfImages",
-    0x00181314: "FlipAngle", 0x00189082: "EffectiveEchoTime", 0x00200012: "AcquisitionNumber",
+    0x00181314: "FlipAngle", 0x00189082: "EffectiveEchoTime",
+    0x00189087: "DiffusionBValue", 0x00200012: "AcquisitionNumber",
     0x00200013: "InstanceNumber", 0x00200032: "ImagePositionPatient",
     0x00200037: "ImageOrientationPatient", 0x00200100: "TemporalPositionIdentifier",
     0x00200105: "NumberOfTemporalPositions", 0x00280002: "SamplesPerPixel",
     0x00280004: "PhotometricInterpretation", 0x00280008: "NumberOfFrames", 0x00280010: "Rows",
     0x00280011: "Columns", 0x00280030: "PixelSpacing", 0x00280100: "BitsAllocated",
     0x00280101: "BitsStored", 0x00280102: "HighBit", 0x00280103: "PixelRepresentation",
-    0x00281052: "RescaleIntercept", 0x00281053: "RescaleSlope",
+    0x00281052: "RescaleIntercept", 0x00281053: "RescaleSlope", 0x00281054: "RescaleType",
+    0x00541001: "Units",
     0x52009229: "SharedFunctionalGroupsSequence", 0x52009230: "PerFrameFunctionalGroupsSequence",
 }  # fmt: skip
 

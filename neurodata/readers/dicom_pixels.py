@@ -49,7 +49,7 @@ SAMPLES, PHOTOMETRIC, FRAMES, ROWS, COLUMNS = (
 ALLOCATED, STORED, HIGH, SIGNED = 0x00280100, 0x00280101, 0x00280102, 0x00280103
 PIXEL_HEADER = (SAMPLES, PHOTOMETRIC, FRAMES, ROWS, COLUMNS, ALLOCATED, STORED, HIGH, SIGNED)
 FRAME_LIMIT_BYTES = 512 * 2**20
-SLAB_BYTES = 32 * 2**20
+SLAB_BYTES = 8 * 2**20
 
 Span = tuple[int, int]
 
@@ -375,7 +375,7 @@ class StoredSeries:
 
 
 def lazy(stored: StoredSeries) -> da.Array:
-    """Return stored planes as a dask array in slabs of 32 MiB along the slowest axes."""
+    """Return stored planes as a dask array in slabs of 8 MiB along the slowest axes."""
     import dask.array as da
 
     chunks = list(stored.shape)

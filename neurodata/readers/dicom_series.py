@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from neurodata.errors import RefusedError, UnknownFormatError, UnreadableError
 from neurodata.readers.dicom_frames import Image, class_name, open_image
@@ -12,6 +16,7 @@ from neurodata.readers.dicom_header import (
     PIXEL_TAGS,
     SERIES,
     SOP_CLASS,
+    Opened,
     content,
     label,
     open_header,
@@ -25,6 +30,11 @@ IDENTIFYING_VRS = {
     "PN", "DA", "TM", "DT", "AS", "LO", "SH", "LT", "ST", "UT", "UC", "UR", "UI", "AE",
 }  # fmt: skip
 NAMED = 12  # how many of the removed elements a note names
+
+NUMBER = 0x00200011  # of the series
+IMAGELESS = re.compile(r"\bSR\b|Presentation State|Key Object Selection|Encapsulated")
+INDEX = "DICOMDIR"
+DIGEST_LETTERS = 8
 
 _last_folder: tuple[Sequence[Path], dict[Path, tuple[Path, ...]]] = ((), {})
 
@@ -47,31 +57,89 @@ def _groups(folder: Sequence[Path]) -> dict[Path, tuple[Path, ...]]:
     """Return the files of each series by its first image."""
     found: dict[str, list[tuple[bool, Path]]] = {}
     for path in folder:
-        series, is_image = _head(path)
-        if series:
-            found.setdefault(series, []).append((not is_image, path))
+        head = _head(path)
+        if head.series:
+            found.setdefault(head.series, []).append((not head.is_image, path))
     sorted_files = ([path for _, path in sorted(files)] for files in found.values())
     return {files[0]: tuple(files) for files in sorted_files}
 
 
-def _head(path: Path) -> tuple[str, bool]:
+def name_of_series(path: Path, folder: Sequence[Path]) -> str:
+    """Return ``series-`` and the series' number, nothing for a file of no series.
+
+    Where series of one folder share a number, letters of the UID's digest follow.
+    """
+    head, own = _head(path), files_of_series(path, folder)
+    if not head.series:
+        return ""
+    stem = "series" if head.number is None else f"series-{head.number}"
+    groups = _last_folder[1] if _last_folder[0] is folder else _groups(folder)
+    rivals = [
+        main
+        for main, files in groups.items()
+        if _home(files) == _home(own) and main != path and _head(main).rivals(head)
+    ]
+    digest = hashlib.sha256(head.series.encode()).hexdigest()[:DIGEST_LETTERS]
+    return f"{stem}_{digest}" if rivals else stem
+
+
+def _home(files: Sequence[Path]) -> str:
+    return os.path.commonpath([file.parent for file in files])
+
+
+def imageless(path: Path) -> str:
+    """Return what an object is whose class has no image, such as a structured report."""
+    if path.name.upper() == INDEX:
+        return f"{INDEX}, a list of files"
+    kind = _head(path).kind
+    return kind if IMAGELESS.search(kind) else ""
+
+
+class Head(NamedTuple):
+    """What sorts a file: its series, what it is, and the series' number."""
+
+    series: str
+    kind: str
+    number: int | None
+
+    @property
+    def is_image(self) -> bool:
+        """Whether its class is one of images."""
+        return "Image Storage" in self.kind
+
+    def rivals(self, other: Head) -> bool:
+        """Say whether another series of images has the same number."""
+        return self.is_image and self.number == other.number
+
+
+NOTHING = Head("", "", None)
+
+
+def _head(path: Path) -> Head:
     try:
         return _kept_head(path, stamp(path))
     except OSError:
-        return "", False
+        return NOTHING
 
 
 @lru_cache(KEPT_HEADS)
-def _kept_head(path: Path, version: tuple[int, int]) -> tuple[str, bool]:
-    """Return a file's series, nothing where it has none, and whether it is an image."""
+def _kept_head(path: Path, version: tuple[int, int]) -> Head:
+    """Return what sorts a file; it has no series where it cannot be read."""
     try:
-        opened = quick_header(path, [SOP_CLASS, SERIES])
+        opened = quick_header(path, [SOP_CLASS, SERIES, NUMBER])
         if opened is None:
-            return "", False
-        kind = class_name(opened.elements.uid(SOP_CLASS))
-        return opened.elements.uid(SERIES), "Image Storage" in kind
+            return NOTHING
+        series, kind = (opened.elements.uid(tag) for tag in (SERIES, SOP_CLASS))
+        return Head(series, class_name(kind), _number(opened))
     except RefusedError:
-        return "", False
+        return NOTHING
+
+
+def _number(opened: Opened) -> int | None:
+    try:
+        return opened.elements.whole(NUMBER)
+    except RefusedError:
+        return None
 
 
 def open_series(raw: Raw) -> list[Image]:

@@ -52,8 +52,15 @@ class Grid:
         return self.frames[start : start + self.shape[2]]
 
 
-def arrange(raw: Raw, frames: Sequence[Frame], declare: Declared) -> Grid:
+def arrange(
+    raw: Raw, frames: Sequence[Frame], declare: Declared, scaled_apart: bool = False
+) -> Grid:
     """Sort frames by place, echo and time, and derive where voxels lie.
+
+    Parameters
+    ----------
+    scaled_apart : bool
+        Whether frames may have slopes and intercepts of their own.
 
     Raises
     ------
@@ -63,7 +70,7 @@ def arrange(raw: Raw, frames: Sequence[Frame], declare: Declared) -> Grid:
     MissingFactError
         When the voxel size is not stated and not declared.
     """
-    _require_alike(raw, frames)
+    _require_alike(raw, frames, scaled_apart)
     channels = sorted({(frame.kind, frame.echo_ms or 0.0) for frame in frames})
     by_channel = [[f for f in frames if (f.kind, f.echo_ms or 0.0) == key] for key in channels]
     first = frames[0]
@@ -89,11 +96,11 @@ def arrange(raw: Raw, frames: Sequence[Frame], declare: Declared) -> Grid:
     return Grid(ordered, (times, len(grids), slices), names, affine, tuple(lengths[::-1].tolist()))
 
 
-def _require_alike(raw: Raw, frames: Sequence[Frame]) -> None:
+def _require_alike(raw: Raw, frames: Sequence[Frame], scaled_apart: bool) -> None:
     """Refuse a series whose frames cannot be one array."""
     first = frames[0]
-    if first.slope == 0:
-        where = f"{first.where}: {label(SLOPE)}"
+    if flat := next((frame for frame in frames if frame.slope == 0), None):
+        where = f"{flat.where}: {label(SLOPE)}"
         raise UnreadableError(where, "0", "another number", "mend the header at its source")
     for frame in frames:
         pixels, own = frame.part.pixels, first.part.pixels
@@ -105,6 +112,8 @@ def _require_alike(raw: Raw, frames: Sequence[Frame]) -> None:
                 (frame.slope, frame.intercept), (first.slope, first.intercept)
             ),
         }  # fmt: skip
+        if scaled_apart:
+            del pairs["rescale slope and intercept"]
         for what, (found, expected) in pairs.items():
             if found != expected:
                 raise _unlike(frame, what, found, expected, raw)

@@ -20,7 +20,7 @@ from neurodata.readers.dicom_header import Elements, private_tags
 SIEMENS_CSA, SIEMENS_MR = "SIEMENS CSA HEADER", "SIEMENS MR HEADER"
 GE_PROTOCOL, GE_PROTOCOL_GROUP = "GEMS_SERS_01", 0x0025
 VENDOR_TAGS = [
-    *private_tags(0x0019, 0x0A, 0x0C, 0x29),
+    *private_tags(0x0019, 0x0A, 0x29),
     *private_tags(GE_PROTOCOL_GROUP, 0x1B),
     *private_tags(0x0029, 0x10),
 ]
@@ -140,12 +140,6 @@ def mosaic_slices(elements: Elements, csa: Numbers) -> int:
             "export it with its private elements",
         )  # fmt: skip
     return int(count)
-
-
-def siemens_b_value(elements: Elements) -> bool:
-    """Say whether a Siemens image states a b-value over 0."""
-    text = (elements.private(0x0019, SIEMENS_MR, 0x0C) or b"").strip(b" \0")
-    return text.isdigit() and int(text) > 0
 
 
 def ge_interleaved(elements: Elements) -> bool | None:

@@ -68,15 +68,10 @@ def with_gradients(raw: Raw, node: xr.Dataset) -> xr.Dataset:
         When a file is missing, holds no numbers or not as many as there are volumes, or a
         direction of a volume with b over 0 is no unit vector.
     """
-    name = "image_adc" if "image_adc" in node else "image"
-    if "time" not in node.sizes:
-        node[name] = node[name].expand_dims("time")
-    count = node.sizes["time"]
+    count = node.sizes.get("time", 1)
     value_file, vector_file = _pair(raw)
     values = _values(value_file, count)
     vectors = _vectors(raw, vector_file, count)
-    _check_values(raw, value_file, values)
-    _check_vectors(raw, vector_file, values, vectors)
     positive = float(np.linalg.det(node["affine"].values[:3, :3])) > 0
     raw.note(
         vector_file.name,
@@ -86,6 +81,36 @@ def with_gradients(raw: Raw, node: xr.Dataset) -> xr.Dataset:
         "",
         "stored as written",
     )
+    return attached(raw, node, value_file, vector_file, values, vectors)
+
+
+def attached(
+    raw: Raw,
+    node: xr.Dataset,
+    value_file: Path,
+    vector_file: Path,
+    values: Numbers,
+    vectors: Numbers,
+) -> xr.Dataset:
+    """Return a volume node with its checked gradients; a single volume gets a dimension ``time``.
+
+    Parameters
+    ----------
+    value_file, vector_file : Path
+        Where they come from, for messages.
+    values : (time,) in s/mm2
+    vectors : (time, axis) along the image's axes, as FSL has them
+
+    Raises
+    ------
+    UnreadableError
+        When a value is impossible, or a direction of a volume with b over 0 is no unit vector.
+    """
+    name = "image_adc" if "image_adc" in node else "image"
+    if "time" not in node.sizes:
+        node[name] = node[name].expand_dims("time")
+    _check_values(raw, value_file, values)
+    _check_vectors(raw, vector_file, values, vectors)
     node["b_value"] = ("time", values, {"units": "s/mm2"})
     node["b_vector"] = (("time", "axis"), vectors)
     return node.assign_coords(axis=("axis", np.array(AXES, dtype=object)))
@@ -102,6 +127,9 @@ def _pair(raw: Raw) -> tuple[Path, Path]:
             "b-values and directions, .bval and .bvec",
             "put the other file beside the image, or take this one away",
         )
+    for path in (values[0], vectors[0]):
+        if not safe.read_text(path).endswith(("\n", "\r")):
+            raw.note(path.name, "no line end", "one", "make sure that the file was not cut short")
     return values[0], vectors[0]
 
 

@@ -20,7 +20,7 @@ import xarray as xr
 from neurodata import safe
 from neurodata.declare import Declared
 from neurodata.errors import InvalidInputError, NeurodataError, UnreadableError
-from neurodata.readers import adjacency, bids, delimited, node_table
+from neurodata.readers import adjacency, bids, delimited, node_table, traces
 from neurodata.readers.delimited import Numbers, is_number, numbers, rows_in, text_array
 from neurodata.readers.graph import WEIGHT_UNITS, Edges, flag, graph, list_findings, require_none
 from neurodata.readers.named_matrix import EXACT, check_names
@@ -44,7 +44,8 @@ DIRECTION = ("whether edges have a direction (1) or not (0)", "directed=0")
 # Columns of tables that are no graph, though they may look like one: BIDS side-cars, coordinates
 FOREIGN = {"participant_id", "subject", "session", "onset", "duration", "trial", "name", "x", "y"}
 LEAST_SHARED = 1 / 3  # of the nodes, sources and targets at once: grids of conditions share few
-_WHOLE = re.compile(r"\d+(\.0*)?")
+_WHOLE = re.compile(r"\d{1,40}(\.0*)?")
+_ID = re.compile(r"-?[0-9]{1,40}")
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
         and not bids.entities(other)
         and node_table.has_header(safe.head(other))
         and not sniff(safe.head(other), other)
+        and not traces.sniff(safe.head(other), other)
     ]
     return tuple(dict.fromkeys([path, *tables, *bids.sidecars(path, folder)]))
 
@@ -310,7 +312,10 @@ def _ids(raw: Raw, cells: Sequence[str]) -> list[str]:
 
 
 def _exact(raw: Raw, cell: str) -> int:
-    value = Decimal(cell)
+    try:
+        value = Decimal(cell)
+    except ArithmeticError:  # an exponent out of range
+        value = Decimal("inf")
     if abs(value) >= EXACT or value != value.to_integral_value():
         raise UnreadableError(
             raw.name,
@@ -322,7 +327,7 @@ def _exact(raw: Raw, cell: str) -> int:
 
 
 def _sorted(names: set[str]) -> list[str]:
-    whole = all(name.lstrip("-").isdigit() for name in names)
+    whole = all(map(_ID.fullmatch, names))
     return sorted(names, key=lambda name: (int(name), name)) if whole else sorted(names)
 
 

@@ -1,4 +1,4 @@
-"""Neuromag's functional image file format (FIF): raw recordings, also split over several files.
+"""Neuromag's functional image file format (FIF): raw recordings and epochs, also in several files.
 
 Samples are read in place as they are stored; MNE-Python reads the header (see
 `neurodata.readers.mne_raw`). Gaps that the file states stay gaps.
@@ -22,6 +22,7 @@ from neurodata.declare import Declared
 from neurodata.errors import NeurodataError, UnreadableError, UnsafeError, need
 from neurodata.readers import bids
 from neurodata.readers.channels import Clock
+from neurodata.readers.fif_epochs import read_epochs
 from neurodata.readers.fif_tags import (
     ANNOTATIONS,
     BLOCK_START,
@@ -30,6 +31,7 @@ from neurodata.readers.fif_tags import (
     DATA_BUFFER,
     DATA_SKIP,
     DATA_SKIP_SAMPLES,
+    EPOCHS,
     FIRST_SAMPLE,
     LONG_NAME,
     LONG_NAMES,
@@ -60,6 +62,12 @@ SUFFIXES = (".fif",)
 EXTRA = "eeg"
 
 PARTS_LIMIT = 1000
+# what else a file may hold, by its blocks
+OTHERS = {
+    104: "averages (evoked)", 374: "an independent component analysis", 356: "an inverse solution",
+    352: "a forward solution", 351: "a source space", 355: "a covariance", 310: "a boundary model",
+    122: "epochs of an old form", 361: "events", 313: "projections", 107: "digitised points",
+}  # fmt: skip
 _DTYPES = {2: ">i2", 16: ">i2", 3: ">i4", 4: ">f4", 5: ">f8"}  # short, packed, int, float, double
 
 
@@ -118,7 +126,7 @@ def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:
-    """Read a raw FIF recording as nodes by channel type, with annotations and BIDS events.
+    """Read a FIF recording or its epochs as nodes by channel type, with annotations and events.
 
     Integers are kept as counts with scale and offset; floats are in SI units. Times count from
     the first sample. Data are as stored: no compensation or projection is applied or taken back.
@@ -126,8 +134,8 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     Raises
     ------
     UnreadableError
-        When the file is cut, contradicts itself or its side-cars, is no raw recording, or a part
-        of a split recording is missing.
+        When the file is cut, contradicts itself or its side-cars, holds neither a raw recording
+        nor epochs, or a part of a split recording is missing.
     UnsafeError
         When a part is named outside of the recording's files.
     MissingFactError
@@ -139,6 +147,8 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     info = infos[0]
     for part, other in zip(parts[1:], infos[1:], strict=True):
         _require_same(part, info, other)
+    if _epochs(parts[0]):
+        return read_epochs(parts, info, raw, declare)
     source, clock, first = _samples(parts, info, raw)
     clock.require(raw.name)
     bids.require_clock(raw, declare, clock.rate_hz, clock.n)
@@ -188,16 +198,22 @@ def _part(raw: Raw, name: str) -> Path:
 
 def _info(mne: Any, raw: Raw, part: Part) -> Any:
     name = part.path.name
-    blocks = [tag for tag in part.tags if tag.kind == BLOCK_START and tag.blocks[-1] in DATA_BLOCKS]
-    if len(blocks) != 1:
-        found = f"{len(blocks)} blocks of raw data"
-        hint = "averages, epochs, covariances and solutions are not recordings"
-        raise UnreadableError(name, found, "one, as in a raw recording", hint)
+    blocks = {tag.blocks[-1]: tag for tag in part.tags if tag.kind == BLOCK_START}
+    count = sum(t.kind == BLOCK_START and t.blocks[-1] in (*DATA_BLOCKS, EPOCHS) for t in part.tags)
+    if count != 1:
+        other = next((text for block, text in OTHERS.items() if block in blocks), "no data")
+        found = f"{count} blocks of data" if count else f"{other} and no block of data"
+        expected = "one, a raw recording's or of epochs"
+        raise UnreadableError(name, found, expected, "ingest the recording that it was made from")
     names = [label for tag in part.tags if (label := _name(part, tag))]
     if twice := sorted({label for label in names if names.count(label) > 1}):
         raise refusal(part.path, 0, f"channels named twice: {twice}", "a name for each")
     with handed(name, {"a_raw.fif": part.header()}) as folder:
         return mne.io.read_info(folder / "a_raw.fif", verbose="error")
+
+
+def _epochs(part: Part) -> bool:
+    return any(tag.blocks[-1:] == (EPOCHS,) for tag in part.tags)
 
 
 def _name(part: Part, tag: Tag) -> str:

@@ -25,10 +25,10 @@ TAG_LIMIT = 2_000_000
 FILE_ID, DIR_POINTER, DIR, BLOCK_START, BLOCK_END = 100, 101, 102, 104, 105
 FREE_LIST, NOP, REF_ROLE, REF_NUMBER, REF_NAME = 106, 108, 115, 117, 118
 CHANNEL, FIRST_SAMPLE, DATA_BUFFER, DATA_SKIP, DATA_SKIP_SAMPLES = 203, 208, 300, 301, 303
-LONG_NAME = 258
+LONG_NAME, EPOCHS_DATA = 258, 302
 # kinds of blocks
 REF, SHIELDED, ANNOTATIONS, LONG_NAMES = 118, 119, 3810, 113
-DATA_BLOCKS = (102, 112, SHIELDED)
+DATA_BLOCKS, EPOCHS = (102, 112, SHIELDED), 373
 PREVIOUS, NEXT = 1, 2  # roles of a file that another refers to
 ID_STRUCT, INT, END = 31, 3, -1
 
@@ -80,7 +80,7 @@ class Part:
 
     def header(self) -> bytes:
         """Return a FIF file of all that is neither data nor directory."""
-        dropped = (DIR_POINTER, DIR, FREE_LIST, NOP, DATA_BUFFER)
+        dropped = (DIR_POINTER, DIR, FREE_LIST, NOP, DATA_BUFFER, EPOCHS_DATA)
         kept = [tag for tag in self.tags[1:] if tag.kind not in dropped]
         total = sum(tag.size + HEADER_BYTES for tag in kept)
         if total > HEADER_LIMIT_BYTES:

@@ -73,6 +73,8 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     from neurodata.readers.hdf5_arrays import Hdf5Arrays
 
     source = Hdf5Arrays(raw.main, matlab=False)
+    if count := source.attribute_count():
+        raw.note("attributes", f"{count} attributes, removed")
     if "variables.movie" in declare.facts:
         from neurodata.readers.masked import masked_hdf5
 

@@ -45,6 +45,11 @@ class Hdf5Arrays:
         with open_hdf5(self.path) as file:
             return [self._described(name, item) for name, item in self._items(file)]
 
+    def attribute_count(self) -> int:
+        """Return how many attributes the file and its datasets have; none is read."""
+        with open_hdf5(self.path) as file:
+            return len(file.attrs) + sum(len(item.attrs) for _, item in self._items(file))
+
     def array(self, name: str, long_axis: int) -> Any:
         """Return a dask array of a dataset, its axes in MATLAB's order where MATLAB wrote it."""
 

@@ -24,6 +24,7 @@ class Facts:
     """What an image states of itself; what is None or absent it does not state."""
 
     size_um: dict[str, float] = field(default_factory=dict)
+    origin_m: dict[str, float] = field(default_factory=dict)
     rate_hz: float | None = None
     channels: list[str] = field(default_factory=list)
 
@@ -97,6 +98,9 @@ def volume(
     spacing, unit = spacing_of(spatial, facts, raw, declare)
     node["spacing"] = ("spatial", np.array(spacing), {"units": unit})
     node = node.assign_coords(spatial=("spatial", np.array(spatial, dtype=object)))
+    if set(spatial) <= set(facts.origin_m) and unit != "pixel":
+        origin = [facts.origin_m[axis] for axis in spatial]
+        node["origin"] = ("spatial", np.array(origin, "f8"), {"units": "m"})
     if "channel" in axes:
         count = node.sizes["channel"]
         names = facts.channels if len(facts.channels) == count else [str(n) for n in range(count)]

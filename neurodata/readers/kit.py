@@ -1,4 +1,4 @@
-"""KIT (Yokogawa, Ricoh) magnetoencephalography: continuous recordings in ``.sqd`` and ``.con``.
+"""KIT (Yokogawa, Ricoh) magnetoencephalography: recordings and epochs in ``.sqd`` and ``.con``.
 
 Samples are read in place as the stored integers. MNE-Python reads the header and gives each
 channel's scale: it is handed a copy whose first samples are 1 and 2, with no other data.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from neurodata.declare import Declared
 from neurodata.errors import UnreadableError, UnsafeError, need
 from neurodata.readers import bids
 from neurodata.readers.channels import Clock
+from neurodata.readers.intervals import intervals
 from neurodata.readers.mne_raw import (
     Places,
     Source,
@@ -41,8 +42,9 @@ ENTRY_BYTES = 16
 HEADER_LIMIT_BYTES = 64 * 2**20
 # entries of the directory at the start of the file
 CHANNELS, CONDITION, DATA = 4, 8, 9
-CONTINUOUS, TRIGGER, MEG_KINDS = 1, -1, (1, 301)
-ACQUISITIONS = {2: "averages", 3: "epochs"}
+CONTINUOUS, EPOCHS, TRIGGER, MEG_KINDS = 1, 3, -1, (1, 301)
+ACQUISITIONS = {2: "averages"}
+EPOCHS_BYTES = 28  # of their condition: type, rate, length, samples before, averages, count
 _STIM, _MISC = 3, 502  # codes of kinds of channels in FIF files, which MNE uses
 _DTYPES = {2: "<i2", 4: "<i4"}
 
@@ -63,10 +65,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things are in a file, after it was compared with the file's size."""
+    """Where things are in a file, after it was compared with the file's size.
+
+    Parameters
+    ----------
+    epochs : (int, int, int), optional
+        How many there are, samples in each, and how many of those before the event.
+    """
 
     path: Path
     entries: tuple[Entry, ...]
+    epochs: tuple[int, int, int] | None = None
 
     @property
     def data(self) -> Entry:
@@ -109,15 +118,16 @@ def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:
-    """Read a continuous KIT recording as nodes by channel type, with BIDS events.
+    """Read a KIT recording as nodes by channel type, with BIDS events.
 
     Trigger lines stay channels of type TRIG in V. Positions of sensors are in m, in axes to the
-    right, anterior and superior.
+    right, anterior and superior. Epochs follow each other on a clock that leaves out the pauses
+    between them, and the node ``epochs`` says where each begins; files state no event codes.
 
     Raises
     ------
     UnreadableError
-        When the file is cut, contradicts itself or its side-cars, or holds averages or epochs.
+        When the file is cut, contradicts itself or its side-cars, or holds averages.
     """
     mne = need("mne", EXTRA)
     layout = _layout(raw.main)
@@ -134,6 +144,12 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     channels = channels_of(info, raw, declare)
     source = Source(layout.samples, layout.dtype, partial(_block, layout))
     nodes = nodes_of(info, channels, clock, source, raw)
+    if layout.epochs is not None:
+        nodes["epochs"] = _epochs(layout.epochs, clock.rate_hz)
+        raw.warn(
+            "epochs", f"{layout.epochs[0]} epochs, which may overlap or leave pauses", "",
+            "times count samples of all epochs; cut windows within the node epochs",
+        )  # fmt: skip
     return tree_of(root_of(info, channels, raw, declare), nodes, None, clock.n / clock.rate_hz, raw)
 
 
@@ -158,13 +174,38 @@ def _layout(path: Path) -> Layout:
     if not data.count or data.count % channels.count:
         found = f"{data.count} values of {channels.count} channels"
         raise _refusal(path, found, "as many of each channel")
-    kind = layout.integers(layout.entries[CONDITION].offset)[0]
+    condition = layout.entries[CONDITION]
+    if condition.stop - condition.offset < 4:
+        raise _refusal(path, f"a condition of {condition.stop - condition.offset} bytes", "28")
+    kind = layout.integers(condition.offset)[0]
+    if kind == EPOCHS:
+        return replace(layout, epochs=_epochs_of(layout))
     if kind != CONTINUOUS:
         found = ACQUISITIONS.get(kind, f"acquisition type {kind}")
-        raise UnreadableError(
-            path.name, found, "a continuous recording", "export the continuous recording"
-        )
+        hint = "export the continuous recording"
+        raise UnreadableError(path.name, found, "a continuous recording or epochs", hint)
     return layout
+
+
+def _epochs_of(layout: Layout) -> tuple[int, int, int]:
+    """Return how many epochs there are, samples in each and how many of those before the event."""
+    condition = layout.entries[CONDITION]
+    if (found := condition.stop - condition.offset) < EPOCHS_BYTES:
+        raise _refusal(layout.path, f"a condition of {found} bytes", f"{EPOCHS_BYTES} of epochs")
+    length, before, averages, count = layout.integers(condition.offset + 12, 4)
+    if min(length, count) < 1 or not 0 <= before <= length or length * count != layout.samples:
+        found_epochs = f"{count} epochs of {length} samples, {before} before the event"
+        raise _refusal(layout.path, found_epochs, f"{layout.samples} samples of data")
+    if averages > 1:
+        raise _refusal(layout.path, f"epochs that are means of {averages}", "single epochs")
+    return count, length, before
+
+
+def _epochs(epochs: tuple[int, int, int], rate_hz: float) -> xr.Dataset:
+    count, length, before = epochs
+    start_s = np.arange(count, dtype=np.float64) * (length / rate_hz)
+    columns: dict[str, npt.NDArray[np.generic]] = {"zero_s": start_s + before / rate_hz}
+    return intervals(start_s, [length / rate_hz] * count, ["epoch"] * count, columns)
 
 
 def _header(mne: Any, raw: Raw, layout: Layout) -> tuple[Any, npt.NDArray[np.float64]]:
@@ -176,7 +217,12 @@ def _header(mne: Any, raw: Raw, layout: Layout) -> tuple[Any, npt.NDArray[np.flo
     whole = safe.memmap(raw.main, np.dtype("u1"), (size,))
     probe = np.repeat(np.array([1, 2], layout.dtype), layout.channels).tobytes()
     pieces = [(0, whole[: data.offset].tobytes()), (data.offset, probe[: data.count * data.size])]
-    outline = Outline(size, [*pieces, (data.stop, whole[data.stop :].tobytes())])
+    pieces.append((data.stop, whole[data.stop :].tobytes()))
+    if layout.epochs is not None:  # MNE reads the same header as that of a continuous recording
+        place = layout.entries[CONDITION].offset
+        pieces.append((place, struct.pack("<i", CONTINUOUS)))
+        pieces.append((place + 16, struct.pack("<i", layout.samples)))
+    outline = Outline(size, pieces)
     with handed(raw.name, {"a.sqd": outline}) as folder:
         warnings.filterwarnings("error", message="Unknown site filter")  # its scale is a guess
         opened = mne.io.read_raw_kit(folder / "a.sqd", stim=None, verbose="warning")

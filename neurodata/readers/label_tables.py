@@ -26,6 +26,7 @@ _FREESURFER_IMAGES = re.compile(r"aseg|aparc|wmparc")
 _ROW = re.compile(r"\s*\d+\s+\S*[^\W\d]")
 _WHOLE = re.compile(r"[+-]?\d{1,18}")
 KEPT = ("abbreviation", "mapping")
+INHERITED = ("dseg.tsv", "probseg.tsv")  # from a folder above, see `neurodata.readers.bids`
 LARGEST = 2**31 - 1
 
 
@@ -61,12 +62,15 @@ def beside(path: Path, folder: Sequence[Path]) -> list[Path]:
 def table(raw: Raw) -> Names | None:
     """Return the table of names among a recording's files; other texts are noted.
 
+    One that the image inherits from a folder above is read where none lies beside it.
+
     Raises
     ------
     UnreadableError
         When a table has a row without number or name, or a number twice.
     """
-    for path in beside(raw.main, raw.files[1:]):
+    inherited = [path for path in raw.files[1:] if path.name.endswith(INHERITED)]
+    for path in dict.fromkeys([*beside(raw.main, raw.files[1:]), *inherited]):
         start = safe.head(path).decode("utf-8-sig", "replace")
         names = None
         if path.suffix == ".tsv":

@@ -2,13 +2,14 @@
 
 ``variables.signal`` names the traces, ``axes`` the order of their axes, ``rate_hz``,
 ``variables.rate_hz`` or ``variables.time`` their clock, ``units.*`` their unit, ``modality`` what
-was recorded, and ``variables.channel`` the variable that names the channels.
+was recorded, and ``variables.channel`` the variable that names the channels. For a matrix of
+connections see `mapped_graph`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -71,7 +72,7 @@ class Source(Protocol):
 
 
 def mapped(source: Source, raw: Raw, declare: Declared) -> xr.DataTree:
-    """Read the declared traces as the node ``traces``.
+    """Read the declared traces as the node ``traces``, or the declared matrix as ``graph``.
 
     Raises
     ------
@@ -82,7 +83,13 @@ def mapped(source: Source, raw: Raw, declare: Declared) -> xr.DataTree:
     UnreadableError
         When times, names or numbers contradict each other.
     """
+    from neurodata.readers import mapped_graph
+
+    if mapped_graph.WEIGHT in declare.facts:
+        return mapped_graph.matrix(source, raw, declare)
     found = {item.name: item for item in source.listed()}
+    if not any(key.startswith("variables.") for key in declare.facts):
+        mapped_graph.require_declared(source, list(found.values()), raw)
     roles = {role: chosen(role, found, raw, declare) for role in ROLES}
     signal, modality = roles["signal"], declare.text("modality")
     if signal is not None and len(_long(signal.shape)) > 2:
@@ -95,7 +102,7 @@ def mapped(source: Source, raw: Raw, declare: Declared) -> xr.DataTree:
         times = _times(source, roles["time"], raw, declare)
     except MissingFactError as error:
         lacking.append(error)
-    facts = _lacking(roles, modality, signal, times, declare)
+    facts = _lacking(roles, modality, signal, times, declare, _likely(found.values()))
     lacking += [missing(raw.name, listing, expected, fact) for expected, fact in facts]
     if lacking or signal is None or modality is None:
         raise together(lacking)
@@ -151,11 +158,12 @@ def _lacking(
     signal: Listed | None,
     times: Numbers | None,
     declare: Declared,
+    likely: str,
 ) -> list[tuple[str, str]]:
     """Return what is not declared, and the flags that declare it."""
     facts = []
     if signal is None:
-        facts.append(("which variable is the signal", "variables.signal=NAME"))
+        facts.append(("which variable is the signal", f"variables.signal={likely}"))
     ambiguous = signal is None or _ambiguous(signal, times)
     if ambiguous and "axes" not in declare.facts:
         facts.append(("the order of its axes", "axes=time,channel"))
@@ -171,6 +179,12 @@ def _lacking(
     if modality is None:
         facts.append(("what was recorded", "modality=calcium"))
     return facts
+
+
+def _likely(found: Iterable[Listed]) -> str:
+    """Return the name of the largest variable that could be traces, as an example."""
+    fitting = [item for item in found if item.numeric and len(_long(item.shape)) in (1, 2)]
+    return max(fitting, key=lambda item: math.prod(item.shape)).name if fitting else "NAME"
 
 
 def _long(shape: tuple[int, ...]) -> list[int]:

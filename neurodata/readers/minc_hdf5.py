@@ -22,6 +22,7 @@ from neurodata.safe import Raw
 from neurodata.safe_hdf5 import lazy_array, open_hdf5
 
 ROOT = "minc-2.0"
+BLOCK_BYTES = 4 * 2**20
 
 
 def is_minc(path: Path) -> bool:
@@ -68,7 +69,9 @@ def from_hdf5(raw: Raw) -> Image:
                 "integers or floats on a grid", "convert it",
             )  # fmt: skip
         attributes = {str(key): image.attrs[key] for key in image.attrs}
-        return image_of(raw, tuple(axes), lazy_array(image), limits, attributes, _private(file))
+        small = BLOCK_BYTES * image.dtype.itemsize // 8  # BLOCK_BYTES when they are float64
+        voxels = lazy_array(image, block_bytes=small)
+        return image_of(raw, tuple(axes), voxels, limits, attributes, _private(file))
 
 
 def _dataset(raw: Raw, file: h5py.File, name: str) -> h5py.Dataset:

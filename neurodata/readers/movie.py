@@ -1,30 +1,37 @@
 """TIFF movies with masks of regions of interest: the traces under the masks.
 
-For movies whose masks lie beside them in a file called masks, rois, labels or footprints. The
-reader is named in a pipeline (``reader: movie``); by itself a TIFF file is read as an image.
+For movies whose masks lie beside them in a file called masks, rois, labels or footprints. A TIFF
+file that states frames in time, beside masks of its size that are no image's, is such a movie;
+any other is read as an image, unless the reader is named (``--set reader=movie``).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
+from neurodata import safe, safe_npy
 from neurodata.declare import Declared, missing
-from neurodata.errors import InvalidInputError, UnreadableError, need
+from neurodata.errors import InvalidInputError, RefusedError, UnreadableError, need
 from neurodata.readers import tiff
 from neurodata.readers.channels import Clock
 from neurodata.readers.masked import AXES, traced
 from neurodata.readers.masks import NAME, declared_masks, mask_files, regions_in
+from neurodata.readers.masks import SUFFIXES as MASKS
 from neurodata.safe import Raw
 from neurodata.units import to_si
 
 SUFFIXES = (".tif", ".tiff")
 EXTRA = "microscopy"
 ORDER = ("time", "channel", "z", "y", "x")
+OWN = re.compile(r"(?:^|(?<=[_\-. ]))(?:rois?|footprints?)(?=[_\-. \d]|$)", re.IGNORECASE)
 STATED = {"T": "time", "C": "channel", "S": "channel", "Z": "z", "Y": "y", "X": "x"}
+
+_last: list[tuple[Sequence[Path], dict[Path, list[Path]]]] = []
 
 
 def sniff(head: bytes, path: Path) -> bool:
@@ -38,6 +45,52 @@ def sniff(head: bytes, path: Path) -> bool:
     if not tiff.sniff(head, path) or NAME.search(path.stem):
         return False
     return bool(mask_files(path, sorted(path.parent.iterdir())))
+
+
+def certain(head: bytes, path: Path, folder: Sequence[Path]) -> bool:
+    """Say whether a TIFF file states frames in time, and masks that no image has lie beside it.
+
+    Those are NPY files, or called ROIs or footprints, of the movie's height and width.
+    """
+    if not tiff.sniff(head, path) or NAME.search(path.stem):
+        return False
+    masks = [p for p in _masks_of(path.parent, folder) if p != path]
+    masks = [p for p in masks if p.suffix.lower() == ".npy" or OWN.search(p.stem)]
+    if not masks:
+        return False
+    try:
+        sizes = _long_axes(path)
+        return set(sizes) == {"T", "Y", "X"} and any(
+            _shape(mask)[-2:] == (sizes["Y"], sizes["X"]) for mask in masks
+        )
+    except RefusedError:
+        return False
+
+
+def _masks_of(parent: Path, folder: Sequence[Path]) -> list[Path]:
+    """Return the files of masks in a folder; those of the last file list are kept."""
+    if not (_last and _last[0][0] is folder and isinstance(folder, tuple)):
+        found: dict[Path, list[Path]] = {}
+        for path in folder:
+            if path.suffix.lower() in MASKS and NAME.search(path.stem):
+                found.setdefault(path.parent, []).append(path)
+        _last[:] = [(folder, found)]
+    return _last[0][1].get(parent, [])
+
+
+def _long_axes(path: Path) -> dict[str, int]:
+    """Return the lengths of a TIFF file's axes that are longer than 1, by their letters."""
+    need("tifffile", extra=EXTRA)
+    from neurodata.readers.tiff_image import stored_series
+
+    stored, letters, _ = stored_series(path, Raw(path.parent, (path,)))
+    return {letter: n for letter, n in zip(letters, stored.shape, strict=True) if n > 1}
+
+
+def _shape(path: Path) -> tuple[int, ...]:
+    if path.suffix.lower() == ".npy":
+        return safe_npy.parse(safe.head(path, safe_npy.HEADER_LIMIT + 12), path.name).shape
+    return tuple(_long_axes(path).values())
 
 
 def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:

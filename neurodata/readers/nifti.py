@@ -12,8 +12,8 @@ import xarray as xr
 
 from neurodata import safe
 from neurodata.declare import Declared, missing
-from neurodata.errors import UnknownFormatError, UnreadableError
-from neurodata.readers import bids, diffusion, label_tables
+from neurodata.errors import UnknownFormatError
+from neurodata.readers import bids, diffusion, label_tables, sidecar, tomography
 from neurodata.readers.nifti_header import EXTRA, SIZE_2, Header, is_nifti, parse
 from neurodata.readers.nifti_space import TIME_MASK, clock, fourth_axis, voxel_affine
 from neurodata.readers.nifti_voxels import (
@@ -32,7 +32,7 @@ FREE_TEXT = ("descrip", "aux_file", "db_name", "intent_name", "data_type")
 SPECTRAL = (32, 40, 48)
 LABEL_INTENT = 1002
 SINGLE = "single"
-MODALITIES = {"bold": "fmri", "dwi": "dwi"}
+MODALITIES = {"bold": "fmri", "dwi": "dwi", "ct": "ct", "pet": "pet"}
 
 
 def sniff(head: bytes, path: Path) -> bool:
@@ -62,7 +62,8 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     single volume the node ``anat`` with ``(z, y, x)``, diffusion data ``dwi``, with
     ``b_value (time)`` where there is a gradient table, and any other stack ``image`` with
     ``(channel, z, y, x)``. A volume with a table of names becomes the nodes ``atlas`` and
-    ``regions``. Intensities are in "a.u."; ``affine`` maps ``(x, y, z, 1)`` to RAS+ mm.
+    ``regions``. Intensities are in "a.u.", those of ``ct`` and ``pet`` in the unit that a
+    side-car states or that is declared; ``affine`` maps ``(x, y, z, 1)`` to RAS+ mm.
 
     Raises
     ------
@@ -84,6 +85,9 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     voxels = voxels.squeeze([axis for axis in axes if axis == SINGLE], drop=True)
     voxels = voxels.transpose(..., "channel", "z", "y", "x", missing_dims="ignore")
     node = volume_node(voxels, header.slope, header.inter)
+    if tomograph := tomography.modality(raw, declare):
+        kind = tomograph
+        node = tomography.in_units(node, tomography.of_sidecar(raw, declare, kind))
     affine, space = voxel_affine(raw, header, declare)
     node["affine"] = (("row", "col"), affine, {"units": "mm", "space_code": space})
     gradients = kind == "dwi" and "channel" not in axes and bool(diffusion.files(raw))
@@ -93,12 +97,14 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     if kind == "anat" and (table := label_tables.table(raw)) is not None:
         kind = "atlas"
         nodes = {kind: node, "regions": label_tables.regions(raw, node, kind, table)}
-    if "time" in axes and not (gradients and fourth_axis(declare) is None):
-        node.attrs.update(clock(raw, header, declare, _repetition_s(raw)))
+    if tomograph and "time" in node.dims:
+        nodes[kind] = tomography.with_frames(raw, node, declare)
+    elif "time" in axes and not (gradients and fourth_axis(declare) is None):
+        node.attrs.update(clock(raw, header, declare, sidecar.repetition_s(raw)))
         end_s = node.attrs["start_s"] + node.attrs["n"] / node.attrs["rate_hz"]
         if (events := bids.events(raw, end_s)) is not None:
             nodes["events"] = events
-    elif gradients and (repetition_s := _repetition_s(raw)) is not None:
+    elif gradients and (repetition_s := sidecar.repetition_s(raw)) is not None:
         node.attrs["repetition_time_s"] = repetition_s
     _list_findings(raw, header, gradients)
     tree = xr.DataTree.from_dict(nodes)
@@ -144,19 +150,6 @@ def _voxel_file(raw: Raw) -> Path:
     stem = _stem(raw.main)
     packed = raw.find(lambda path: path.name == f"{stem}.img.gz")
     return packed or raw.sibling(f"{stem}.img")
-
-
-def _repetition_s(raw: Raw) -> float | None:
-    """Return the side-car's RepetitionTime in seconds, or None."""
-    facts = bids.metadata(raw)
-    if "RepetitionTime" not in facts:
-        return None
-    value = facts["RepetitionTime"]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise UnreadableError(
-            f"{raw.name}: side-car", f"RepetitionTime {value!r}", "seconds over 0", "correct it"
-        )
-    return float(value)
 
 
 def _list_findings(raw: Raw, header: Header, gradients: bool) -> None:

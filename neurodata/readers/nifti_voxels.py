@@ -18,7 +18,7 @@ from neurodata.safe import Raw
 if TYPE_CHECKING:
     import dask.array as da
 
-SLAB_BYTES = 32 * 2**20
+SLAB_BYTES = 8 * 2**20
 SLACK_BYTES = 2**20
 
 
@@ -113,7 +113,7 @@ def stored_voxels(path: Path, header: Header) -> StoredVoxels:
 
 
 def lazy(voxels: StoredVoxels) -> da.Array:
-    """Return stored voxels as a dask array in slabs of 32 MiB along the slowest axes."""
+    """Return stored voxels as a dask array in slabs of 8 MiB along the slowest axes."""
     import dask.array as da
 
     chunks = list(voxels.shape)

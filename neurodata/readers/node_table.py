@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PARTICIPANT = "participant_id"
+_COUNT = re.compile(r"[0-9]{1,18}")
 _ROWS = re.compile(r"(?P<file>[^#]*)#row(\*(?P<times>[1-9]\d*))?")
 
 
@@ -143,8 +144,8 @@ def _spans(
     fitting = {p for p, table in tables.items() if {first, after} <= set(table.columns)}
     path = _one(fitting, f"{first} to {after}")
     table = tables[path]
-    starts = [int(cell) if cell.isdigit() else -1 for cell in table[first]]
-    stops = [int(cell) if cell.isdigit() else -1 for cell in table[after]]
+    starts = [int(cell) if _COUNT.fullmatch(cell) else -1 for cell in table[first]]
+    stops = [int(cell) if _COUNT.fullmatch(cell) else -1 for cell in table[after]]
     order = np.argsort(starts, kind="stable")
     runs = [(starts[row], stops[row]) for row in order]
     edges = [0, *(stop for _, stop in runs)]

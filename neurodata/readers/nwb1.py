@@ -17,12 +17,12 @@ from pathlib import Path
 import xarray as xr
 
 from neurodata.declare import Declared
-from neurodata.errors import UnreadableError, UnsafeError, need
+from neurodata.errors import need
+from neurodata.readers.hdf5_kind import holds
 from neurodata.safe import Raw
 
 SUFFIXES = (".nwb",)
 EXTRA = "calcium"
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def sniff(head: bytes, path: Path) -> bool:
@@ -33,15 +33,7 @@ def sniff(head: bytes, path: Path) -> bool:
     >>> sniff(b"no HDF5", Path("a.nwb"))
     False
     """
-    if not head.startswith(SIGNATURE):
-        return False
-    need("h5py", extra=EXTRA)
-    from neurodata.safe_hdf5_root import hard_names
-
-    try:
-        return {"nwb_version", "general"} <= hard_names(path)
-    except (UnreadableError, UnsafeError):
-        return False
+    return holds(head, path, {"": {"nwb_version", "general"}}, EXTRA)
 
 
 def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:

@@ -11,7 +11,7 @@ OME-Zarr 0.4 and 0.5, https://ngff.openmicroscopy.org/specifications
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,17 @@ from neurodata.readers.zarr_files import (
     Files,
     attributes,
     below,
-    hierarchy,
     is_image,
     is_zip,
+    members,
     open_files,
     parse,
     whole_json,
     zip_roots,
 )
 from neurodata.safe import Raw
+
+__all__ = ["EXTRA", "SUFFIXES", "members", "read", "sniff"]
 
 SUFFIXES = (".zattrs", "zarr.json", ".zip", ".ozx")
 EXTRA = ""
@@ -73,17 +75,6 @@ def _zip_holds_image(path: Path) -> bool:
 
 def _member(path: Path, member: safe_zip.Member) -> bytes:
     return safe_zip.read_member(path, member, JSON_LIMIT_BYTES)
-
-
-def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return all files of the image's folder, the metadata of the image first.
-
-    Examples
-    --------
-    >>> members(Path("a.zip"), [Path("a.zip"), Path("b.zip")])
-    (PosixPath('a.zip'),)
-    """
-    return hierarchy(path, folder)
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:

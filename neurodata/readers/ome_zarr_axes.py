@@ -32,7 +32,7 @@ class Multiscale:
     scales, places : list of list of float
         Per level and axis, size of a voxel and place of the first one, in the axes' units.
     facts : Facts
-        The first level's voxel size in um and frame rate, where the axes have units.
+        The first level's voxel size, place and frame rate, where the axes have units.
     """
 
     axes: list[str]
@@ -146,12 +146,16 @@ def _numbers(stated: Any, count: int, where: str) -> list[float]:
 
 
 def _add_facts(found: Multiscale, axes: Sequence[Mapping[str, Any]], raw: Raw, where: str) -> None:
-    for axis, stated, size in zip(found.axes, axes, found.scales[0], strict=True):
+    """Add what the first level states in known units: voxel size, place and frame rate."""
+    lost, origin_m = [], {}
+    for number, (axis, stated) in enumerate(zip(found.axes, axes, strict=True)):
+        size, place, unit = found.scales[0][number], found.places[0][number], stated.get("unit")
         symbol = "s" if axis == "time" else "m"
-        unit = stated.get("unit")
-        if axis == "channel" or unit is None:
-            continue
-        factor = _factor(str(unit), symbol, raw, where)
+        factor = None
+        if axis != "channel" and unit is not None:
+            factor = _factor(str(unit), symbol, raw, where)
+        if place and (factor is None or axis == "time"):
+            lost.append(f"{place:g} along {axis}")
         if factor is None:
             continue
         step = size * factor
@@ -162,10 +166,12 @@ def _add_facts(found: Multiscale, axes: Sequence[Mapping[str, Any]], raw: Raw, w
             found.facts.rate_hz = value
         else:
             found.facts.size_um[axis] = value
-    moved = [place for axis, place in zip(found.axes, found.places[0], strict=True) if place]
-    if moved:
-        text = ", ".join(f"{p:g}" for p in found.places[0])
-        raw.note(where, f"a translation by {text}", "", "the image's place is not kept")
+            origin_m[axis] = place * factor
+    if any(origin_m.values()):
+        found.facts.origin_m = origin_m
+    if lost:
+        raw.note(where, f"a translation by {', '.join(lost)}", "one in space, with a unit",
+                 "not kept")  # fmt: skip
 
 
 def _factor(unit: str, symbol: str, raw: Raw, where: str) -> float | None:

@@ -23,6 +23,7 @@ import xarray as xr
 from neurodata.declare import Declared
 from neurodata.errors import UnreadableError, UnsafeError, need
 from neurodata.readers.delimited import text_array
+from neurodata.readers.hdf5_kind import SIGNATURE, holds
 from neurodata.readers.intervals import intervals
 from neurodata.readers.nwb_text import names
 from neurodata.readers.spike_rows import BLOCK_SPIKES, Block, grouped, spikes
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".h5", ".h5.gz", ".hdf5", ".hdf5.gz")
 EXTRA = "spikes"
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 CHANNELS = 700
 LONGEST_S = 1e4  # a word takes about a second
 TICKS_HZ = 1000  # samples begin at whole milliseconds
@@ -67,17 +67,9 @@ def sniff(head: bytes, path: Path) -> bool:
     >>> sniff(b"no HDF5", Path("a.h5"))
     False
     """
-    if not head.startswith(SIGNATURE):
-        return False
-    if is_gzip(path):
+    if head.startswith(SIGNATURE) and is_gzip(path):
         return b"labels\0" in head and b"spikes\0" in head
-    need("h5py", extra=EXTRA)
-    from neurodata.safe_hdf5_root import hard_names
-
-    try:
-        return "labels" in hard_names(path) and {"times", "units"} <= hard_names(path, "spikes")
-    except (UnreadableError, UnsafeError):
-        return False
+    return holds(head, path, {"": {"labels"}, "spikes": {"times", "units"}}, EXTRA)
 
 
 def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:

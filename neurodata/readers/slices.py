@@ -1,6 +1,6 @@
 """Numbered slices: PNG, JPEG or TIFF images of a folder that make one stack or movie.
 
-TIFF files are images of their own unless a pipeline says ``reader: slices``.
+TIFF files are images of their own unless the reader is named (``--set reader=slices``).
 
 References
 ----------
@@ -17,7 +17,7 @@ from pathlib import Path
 import xarray as xr
 
 from neurodata.declare import Declared
-from neurodata.errors import InvalidInputError, UnreadableError, need
+from neurodata.errors import InvalidInputError, Problem, UnreadableError, need
 from neurodata.readers.tiff import sniff as is_tiff
 from neurodata.safe import Raw
 
@@ -73,6 +73,23 @@ def _groups(folder: Sequence[Path]) -> Mapping[tuple[Path, str], list[Path]]:
             groups.setdefault(_pattern(path), []).append(path)
     _last[:] = [(folder, groups)]
     return groups
+
+
+def aside(path: Path, folder: Sequence[Path]) -> Problem | None:
+    """Return why a picture alone, as a thumbnail or a figure is, is no recording.
+
+    Examples
+    --------
+    >>> print(aside(Path("thumbnail.png"), [Path("thumbnail.png")]))
+    warning: thumbnail.png: found one picture; expected slices, numbered; \
+remove it, or store it as TIFF if it is data
+    """
+    if len(members(path, folder)) > 1:
+        return None
+    return Problem(
+        "warning", path.name, "one picture", "slices, numbered",
+        "remove it, or store it as TIFF if it is data",
+    )  # fmt: skip
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:

@@ -42,7 +42,8 @@ LABELS = {
     "dOD": "NIRSCWOPTICALDENSITY", "HbO": "NIRSCWHBO", "HbR": "NIRSCWHBR", "HbT": "NIRSCWHBT",
     "mua": "NIRSCWMUA", "musp": "NIRSCWMUSP",
 }  # fmt: skip
-DIMENSIONLESS = "dOD"
+DIMENSIONLESS, AVERAGED = "dOD", "HRF "
+HAEMOGLOBIN, MOLAR = ("HbO", "HbR", "HbT"), "M"
 TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3}
 PERSONAL = ("SubjectID", "MeasurementDate", "MeasurementTime", "DateOfBirth", "SubjectName")
@@ -134,7 +135,7 @@ def _groups(parent: Any, name: str) -> Iterator[tuple[int, Any]]:
     """Yield number and group of ``name``, ``name1``, ``name2``, ... in order."""
     found = []
     for key in parent:
-        match = re.fullmatch(rf"{name}(\d*)", key)
+        match = re.fullmatch(rf"{name}(\d{{0,9}})", key)
         if match and hasattr(parent[key], "keys"):
             found.append((int(match[1] or 0), key))
     for number, key in sorted(found):
@@ -244,6 +245,9 @@ def _channels(raw: Raw, declare: Declared, group: Any, data: Any) -> list[Channe
 
 def _stated(item: Any, nm: npt.NDArray[Any]) -> Channel:
     kind, label = _whole(item, "dataType"), _text(item, "dataTypeLabel")
+    if kind == PROCESSED and label.startswith(AVERAGED):
+        found, expected = f"responses averaged over trials ({label})", "a recording of them"
+        raise _refusal(str(item.name), found, expected, "export the series before averaging")
     name = f"S{_whole(item, 'sourceIndex')}_D{_whole(item, 'detectorIndex')}"
     words = [name]
     if kind != PROCESSED or label == DIMENSIONLESS:
@@ -259,6 +263,8 @@ def _stated(item: Any, nm: npt.NDArray[Any]) -> Channel:
     unit = _text(item, "dataUnit")
     if not unit and kind == PROCESSED and label == DIMENSIONLESS:
         unit = "1"  # a logarithm of a ratio
+    if unit == MOLAR and label in HAEMOGLOBIN:
+        unit = "mol/L"  # elsewhere the letter might be a metre
     type_ = LABELS.get(label, "MISC") if kind == PROCESSED else TYPES.get(kind, "MISC")
     return Channel(" ".join(words), type_, unit, 1.0)
 

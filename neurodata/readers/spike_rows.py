@@ -80,6 +80,8 @@ def grouped(
 def _rise(columns: dict[str, Values], splits: npt.NDArray[np.int64]) -> bool:
     risen = True
     for first, last in pairwise(splits.tolist()):
+        if last - first < 2:
+            continue
         times = columns["time_s"][first:last]
         if (np.diff(times) < 0).any():
             risen = False

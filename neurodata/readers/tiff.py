@@ -14,7 +14,7 @@ from pathlib import Path
 import xarray as xr
 
 from neurodata.declare import Declared
-from neurodata.errors import UnreadableError, need
+from neurodata.errors import MissingFactError, UnreadableError, need
 from neurodata.readers.tiff_chain import MAGIC
 from neurodata.safe import Raw
 
@@ -100,4 +100,22 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
         raise UnreadableError(
             raw.name, "a mask without its image", "both", "name the image alike, or rename this"
         )
-    return image(raw, declare)
+    try:
+        return image(raw, declare)
+    except MissingFactError as error:
+        raise _or_other(raw, error) from None
+
+
+def _or_other(raw: Raw, error: MissingFactError) -> MissingFactError:
+    """Return a refusal that names the other readers which the files beside an image may mean."""
+    from neurodata.readers import masks, slices
+
+    near = sorted(raw.main.parent.iterdir())
+    beside = masks.mask_files(raw.main, near)
+    if any(mask.suffix == ".npy" or len(members(mask, near)) < 2 for mask in beside):
+        other = "for a movie under masks: --set reader=movie"
+    elif len(slices.members(raw.main, near)) > 2:
+        other = "for one slice of a numbered stack: --set reader=slices"
+    else:
+        return error
+    return MissingFactError(error.where, error.found, error.expected, f"{error.hint}; or, {other}")

@@ -17,7 +17,7 @@ from neurodata.errors import (
     UnreadableError,
     need,
 )
-from neurodata.readers import tiff_chain
+from neurodata.readers import scanimage, tiff_chain
 from neurodata.readers.image_volume import SPATIAL, axes_of, volume
 from neurodata.readers.tiff_instances import instances
 from neurodata.readers.tiff_meta import AXES, RGB, Meta, guard, meta
@@ -71,8 +71,10 @@ def stored_series(path: Path, raw: Raw) -> tuple[StoredPixels, str, Meta]:
             description = str(file.pages.first.description or "")
             guard(description, Raw(path.parent, (path,)))
             _require_known(file, path)
-            facts = meta(file, description, raw)
-            found = file.series[0]
+            if scanimage.is_known(file):
+                found, facts = scanimage.series(file, raw)
+            else:
+                found, facts = file.series[0], meta(file, description, raw)
             stored = _stored(file, found, path, facts, chain)
             _list_left_out(file, found, raw)
             return stored, str(found.axes), facts
@@ -85,7 +87,9 @@ def stored_series(path: Path, raw: Raw) -> tuple[StoredPixels, str, Meta]:
 
 
 def _require_known(file: tifffile.TiffFile, path: Path) -> None:
-    if vendors := VENDORS & set(file.flags):
+    known = {"scanimage"} if scanimage.is_known(file) else set()
+    vendors = (VENDORS & set(file.flags)) - known
+    if vendors:
         raise UnknownFormatError(
             path.name, f"a vendor's TIFF ({', '.join(sorted(vendors))})",
             "plain, ImageJ or OME-TIFF", "export it as OME-TIFF",
@@ -113,6 +117,8 @@ def _stored(
     dtype = np.dtype(series.dtype).newbyteorder("=")
     if dtype.kind not in "iufb":
         raise UnreadableError(path.name, f"pixels of type {dtype}", "integers or floats")
+    if not math.prod(series.shape):
+        raise UnreadableError(path.name, f"an image of {series.shape}", "pixels", "copy it again")
     start = series.dataoffset if dtype.kind != "b" else None
     if start is not None:
         _check_one_piece(start, math.prod(series.shape) * dtype.itemsize, path, chain)

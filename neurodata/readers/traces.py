@@ -123,7 +123,12 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     >>> node.attrs["rate_hz"], node["signal"].values.tolist()
     (10.0, [[1.0, 2.0], [3.0, nan], [5.0, 6.0]])
     """
-    table = _table(raw)
+    return tree(raw, list(delimited.rows_of(raw)), declare)
+
+
+def tree(raw: Raw, rows: Sequence[tuple[int, list[str]]], declare: Declared) -> xr.DataTree:
+    """Return the recording of a table given by line numbers and cells, the first row a header."""
+    table = _table(raw, rows)
     times, lacking = _times(table, raw, declare)
     rate_hz, modality = declare.number("rate_hz"), declare.text("modality")
     columns = {
@@ -162,9 +167,8 @@ class _Times:
     seconds: Numbers
 
 
-def _table(raw: Raw) -> dict[str, Numbers]:
+def _table(raw: Raw, rows: Sequence[tuple[int, list[str]]]) -> dict[str, Numbers]:
     """Return the columns as float64, NaN where a cell is missing; counters are left out."""
-    rows = list(delimited.rows_of(raw))
     header, body = rows[0][1], rows[1:]
     if any(map(is_number, header)) or len(set(header)) < len(header) or "" in header[1:]:
         raise UnreadableError(

@@ -108,6 +108,11 @@ def _notes(data: bytes, where: str) -> Notes:
             where, f"damaged annotations ({error})", "annotations up to an end mark",
             "copy the file again",
         ) from error  # fmt: skip
+    if len({len(column) for column in (*_numbers(whole), whole.text)}) > 1:
+        raise UnreadableError(
+            where, "texts without an annotation, or more than one of it", "one text each",
+            "copy the file again",
+        )  # fmt: skip
     past_end = np.asarray(whole.code) == EMPTY
     if past_end.any() and not past_end[int(past_end.argmax()) :].all():
         raise UnreadableError(

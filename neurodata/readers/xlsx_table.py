@@ -14,6 +14,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 import xarray as xr
@@ -81,7 +82,8 @@ def _sheet(raw: Raw, book: safe_xlsx.Workbook, declare: Declared) -> str:
     if not filled:
         raise UnreadableError(raw.name, "no cells in any sheet", "a graph", "export it again")
     if len(filled) > 1:
-        fact = ("which of them to read", f"columns.sheet={filled[0]}")
+        likely = max(filled, key=lambda name: _numbers(book, name))
+        fact = ("which of them to read", f"columns.sheet={likely}")
         require_none(raw, f"the sheets {', '.join(map(repr, filled))}", [fact])
     return filled[0]
 
@@ -89,6 +91,12 @@ def _sheet(raw: Raw, book: safe_xlsx.Workbook, declare: Declared) -> str:
 def _has_cells(book: safe_xlsx.Workbook, sheet: str) -> bool:
     with closing(safe_xlsx.cells(book, sheet)) as rows:
         return any(map(any, rows))
+
+
+def _numbers(book: safe_xlsx.Workbook, sheet: str) -> int:
+    """Return how many numbers a sheet's first rows hold; titles and legends have few."""
+    with closing(safe_xlsx.cells(book, sheet)) as rows:
+        return sum(isinstance(cell, int | float) for row in islice(rows, 100) for cell in row)
 
 
 def _grid(book: safe_xlsx.Workbook, sheet: str) -> list[list[str]]:

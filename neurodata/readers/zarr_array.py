@@ -26,15 +26,19 @@ from neurodata.errors import (
 )
 from neurodata.readers.tiff import IMAGE, MASK
 from neurodata.readers.zarr_files import (
+    ATTRS,
     Files,
-    hierarchy,
+    attributes,
     is_image,
     is_zip,
+    members,
     open_files,
     whole_json,
     zip_roots,
 )
 from neurodata.safe import Raw
+
+__all__ = ["EXTRA", "SUFFIXES", "members", "read", "sniff"]
 
 SUFFIXES = (".zarray", ".zgroup", "zarr.json", ".zip")
 EXTRA = ""
@@ -60,17 +64,6 @@ def sniff(head: bytes, path: Path) -> bool:
     if found is None or is_image(found):
         return False
     return found.get("zarr_format") in (2, 3) and type(found["zarr_format"]) is int
-
-
-def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return all files of the outermost group or array, its metadata first.
-
-    Examples
-    --------
-    >>> members(Path("a.zip"), [Path("a.zip"), Path("b.zip")])
-    (PosixPath('a.zip'),)
-    """
-    return hierarchy(path, folder)
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:
@@ -109,6 +102,7 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
 
     files = open_files(raw)
     _check_root(files)
+    _list_attributes(files, raw)
     image, mask = _roles(files, raw, declare)
     stored = complete(open_array(files, image), raw, declare)
     axes = axes_of(_stated(stored.axes), stored.shape, Facts(), raw, declare)
@@ -124,6 +118,14 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
         spatial = {axis: nodes["image"].sizes[axis] for axis in SPATIAL if axis in mine}
         nodes["instances"] = instances(pixels, spatial, raw, labels.where)
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs={"modality": "microscopy"}), **nodes})
+
+
+def _list_attributes(files: Files, raw: Raw) -> None:
+    """Note how many attributes there are: they may name people, and none is kept."""
+    names = [name for name in files.entries if name.rpartition("/")[2] in ATTRS]
+    found = [set(attributes(files.json(name))) - {"_ARRAY_DIMENSIONS"} for name in names]
+    if count := sum(map(len, found)):
+        raw.note("attributes", f"{count} attributes, removed")
 
 
 def _check_root(files: Files) -> None:

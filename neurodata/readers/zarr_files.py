@@ -246,7 +246,7 @@ def below(path: Any, where: str) -> str:
 # ---- which files belong together
 
 
-def hierarchy(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
+def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
     """Return the files of the recording that a metadata file belongs to, its main file first.
 
     The recording is the outermost image by the metadata, else the outermost group or array.
@@ -256,6 +256,11 @@ def hierarchy(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
     ----------
     folder : sequence of Path
         All files, sorted.
+
+    Examples
+    --------
+    >>> members(Path("a.zip"), [Path("a.zip"), Path("b.zip")])
+    (PosixPath('a.zip'),)
     """
     if path.name not in MARKERS:
         return (path,)

@@ -17,7 +17,10 @@ DIMS = {
     "rois": ("unit", "pixel"),
     "volume": ("time", "channel", "z", "y", "x"),
     "instances": ("instance", "layer", "z", "y", "x"),
+    "boxes": ("box",),
     "graph": ("node", "edge"),
+    "surface": ("vertex", "triangle"),
+    "maps": ("map", "place"),
     "table": ("row",),
 }
 HEAD = ("Recording", "Modality", "Subject", "Nodes", "Version", "Size", "Licence")

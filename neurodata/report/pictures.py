@@ -9,16 +9,22 @@ import xarray as xr
 
 from neurodata.errors import InvalidInputError, NotFoundError
 from neurodata.report.canvas import STYLE, Drawing, Sketch, node_dataset, png
+from neurodata.report.pictures_boxes import boxes
 from neurodata.report.pictures_graphs import graph, table
 from neurodata.report.pictures_series import footprints, series
 from neurodata.report.pictures_spikes import intervals, spikes
+from neurodata.report.pictures_surfaces import maps, surface
 from neurodata.report.pictures_volumes import instances, volume
 
-# Order matters: a picture of traces shows the footprints too, one of an image its masks.
+# Order matters: a picture of traces shows the footprints too, one of an image its masks,
+# one of boxes the image.
 DRAWERS: dict[str, Callable[[xr.DataTree, str], Sketch]] = {
     "timeseries": series,
     "spikes": spikes,
+    "boxes": boxes,
     "volume": volume,
+    "surface": surface,
+    "maps": maps,
     "graph": graph,
     "rois": footprints,
     "instances": instances,

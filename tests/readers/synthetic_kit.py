@@ -13,16 +13,24 @@ ENTRIES, TABLE_BYTES, CHANNEL_BYTES = 32, 512, 76
 
 
 def synthetic_kit(
-    values: np.ndarray, rate_hz: float = 500.0, kind: int = 1, bits: int = 16
-) -> bytes:
-    """Return the bytes of a file with some samples (time, channel)."""
+    values: np.ndarray, rate_hz: float = 500.0, kind: int = 1, bits: int = 16,
+    epochs: tuple[int, int] | None = None,
+) -> bytes:  # fmt: skip
+    """Return the bytes of a file with some samples (time, channel).
+
+    Epochs are given by how many they are, and how many samples are before the event in each.
+    """
+    condition = struct.pack("<idii", kind, rate_hz, len(values), len(values))
+    if epochs:
+        count, before = epochs
+        condition = struct.pack("<id4i", 3, rate_hz, len(values) // count, before, 1, count)
     sections = {
         1: (_system(len(TYPES), bits), 1),
         2: (CANARY.encode().ljust(412, b"\0"), 1),
         4: (b"".join(_channel(i, t) for i, t in enumerate(TYPES)), len(TYPES)),
         5: (struct.pack("<12d", *[0.0, GAIN] * len(TYPES)), len(TYPES)),
         7: (struct.pack("<i", 0x00000000), 1),
-        8: (struct.pack("<idii", kind, rate_hz, len(values), len(values)), 1),
+        8: (condition, 1),
         9: (values.astype(f"<i{bits // 8}").tobytes(), values.size),
     }
     table, body = [(0, 16, ENTRIES, ENTRIES)], b""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,13 +10,12 @@ import h5py
 import numpy as np
 import pytest
 import scipy.sparse
-import xarray as xr
 
-from neurodata.declare import Declared
 from neurodata.errors import MissingFactError, UnreadableError, UnsafeError
 from neurodata.readers import caiman
-from neurodata.safe import Raw, head
-from tests.readers.conformance import HeaderTests, PersonalTests
+from neurodata.safe import head
+from tests.readers.conformance import HeaderTests, PersonalTests, read_alone
+from tests.readers.synthetic_hdf5 import LIES, change, put
 
 CANARY = "Zdenka Canary"
 COUNT, FRAMES, HEIGHT, WIDTH = 4, 50, 7, 5
@@ -53,10 +51,7 @@ class TestCaiman(HeaderTests, PersonalTests):
         "residual": "timeseries", "rois": "rois",
     }  # fmt: skip
     canary: ClassVar = CANARY
-    lies: ClassVar = {
-        "end of file": lambda whole: whole[:40] + struct.pack("<Q", 2**40) + whole[48:],
-        "root group": lambda whole: whole[:64] + struct.pack("<Q", 2**40) + whole[72:],
-    }
+    lies: ClassVar = LIES
 
     def make(self, folder: Path) -> Path:
         return synthetic(folder / "synthetic.hdf5")
@@ -67,22 +62,7 @@ def path(tmp_path: Path) -> Path:
     return synthetic(tmp_path / "synthetic.hdf5")
 
 
-def read(path: Path, **declared: Any) -> tuple[xr.DataTree, Raw]:
-    raw = Raw(path.parent, (path,))
-    return caiman.read(raw, Declared({k.replace("__", "."): v for k, v in declared.items()})), raw
-
-
-def change(path: Path, story: Callable[[h5py.File], object]) -> Path:
-    with h5py.File(path, "r+") as file:
-        story(file)
-    return path
-
-
-def put(file: h5py.File, name: str, values: Any) -> None:
-    if name in file:
-        del file[name]
-    if values is not None:
-        file[name] = values
+read = partial(read_alone, caiman)
 
 
 def test_traces_are_those_of_the_file_time_first(path: Path) -> None:

@@ -21,6 +21,7 @@ from neurodata.errors import (
     RefusedError,
     UnknownFormatError,
     UnreadableError,
+    UnsafeError,
 )
 from neurodata.readers import cifti, nifti
 from neurodata.safe import Raw, head
@@ -180,22 +181,194 @@ def test_impossible_header_says_where_and_what(story: str, tmp_path: Path) -> No
     assert caught.value.expected
 
 
-def test_scalars_are_refused(tmp_path: Path) -> None:
-    rows = grayordinates()
-    image = cifti2.Cifti2Image(np.zeros((2, 5), "f4"), (cifti2.ScalarAxis(["a", "b"]), rows))
-    path = tmp_path / "synthetic.dscalar.nii"
+VALUES = np.array([[0.5, 1, 2, 3, np.pi], [-1, -2, -3, -4, 7]], "f4")
+KEYS = np.array([[0, 3, 3, 7, 0], [1, 1, 2, 2, 2]], "f4")
+TABLES = [{0: "???", 3: "V1", 7: "M1"}, {1: "left", 2: "right", 9: "nowhere"}]
+CODES = {"dscalar": 3006, "dlabel": 3007, "pscalar": 3008, "plabel": 3000}
+
+
+def write_maps(folder: Path, kind: str, values: Any = None, rows: Any = None) -> Path:
+    """Write synthetic scalars or labels by nibabel."""
+    rows = rows or (parcels() if kind.startswith("p") else grayordinates())
+    if kind.endswith("label"):
+        coloured = [{k: (name, (0.1, 0.2, 0.3, 1)) for k, name in t.items()} for t in TABLES]
+        axis = cifti2.LabelAxis(["areas", "sides"], coloured, [{"UserName": CANARY}] * 2)
+        values = KEYS[:, : len(rows)] if values is None else values
+    else:
+        axis = cifti2.ScalarAxis(["thickness", "zstat"], [{"UserName": CANARY}] * 2)
+        values = VALUES[:, : len(rows)] if values is None else values
+    image = cifti2.Cifti2Image(values, header=(axis, rows))
+    image.header.matrix.metadata = cifti2.Cifti2MetaData({"Provenance": CANARY})
+    image.nifti_header.set_intent(CODES[kind])
+    path = folder / f"synthetic.{kind}.nii"
     image.to_filename(path)
-    assert cifti.sniff(head(path), path)
-    with pytest.raises(UnknownFormatError, match="3000"):
-        read(path)
+    return path
+
+
+PLACES = {
+    "a voxel outside the volume": text("1 2 0", "9 2 0"),
+    "a vertex beyond the surface": text("0 2 5", "0 2 9"),
+    "fewer vertices than a surface has": text('NumberOfVertices="8"', 'NumberOfVertices="5"'),
+    "no volume": text("<Volume ", "<Vol "),
+    "a smaller volume": text('Dimensions="3,3,3"', 'Dimensions="2,2,2"'),
+    "a singular matrix": text(">1.0000000000", ">0.0000000000"),
+    "an exponent of no size": text('MeterExponent="-3"', 'MeterExponent="x"'),
+}
+MAPS = {
+    "a series by the intent": put(504, "i", 3002),
+    "labels by the intent": put(504, "i", 3007),
+    "parcels by the intent": put(504, "i", 3008),
+    "one map more": put(16 + 5 * 8, "q", 3),
+    "a map without its element": text("<NamedMap>", "<NamelMap>"),
+    "labels by the XML": text("TYPE_SCALARS", "TYPE_LABELS"),
+    "an unknown type": text("TYPE_SCALARS", "TYPE_SCALARX"),
+    "a series by the XML": text("TYPE_SCALARS", "TYPE_SERIES"),
+    "integers": put(12, "2h", 8, 32),
+    **PLACES,
+}
+TABLE_LIES = {
+    "scalars by the intent": put(504, "i", 3006),
+    "a key twice": text('Key="3"', 'Key="7"'),
+    "a key that is a word": text('Key="3"', 'Key="x"'),
+    "no key": text('Key="3"', 'Kay="3"'),
+    "no table": text("LabelTable>", "LabelTably>"),
+    "none of the keys": text('Key="1"', 'Key="8"'),
+}
+
+
+class TestScalars(HeaderTests, PersonalTests):
+    reader = cifti
+    nodes: ClassVar = {"maps": "maps"}
+    lazy: ClassVar = ("value", "label")
+    lies = MAPS
+    canary = CANARY
+
+    def make(self, folder: Path) -> Path:
+        return write_maps(folder, "dscalar")
+
+
+class TestLabels(HeaderTests, PersonalTests):
+    reader = cifti
+    nodes: ClassVar = {"labels": "maps"}
+    lazy: ClassVar = ("value", "label")
+    lies: ClassVar = {key: TABLE_LIES[key] for key in TABLE_LIES if key != "none of the keys"}
+    canary = CANARY
+
+    def make(self, folder: Path) -> Path:
+        return write_maps(folder, "dlabel")
+
+
+def test_scalars(tmp_path: Path) -> None:
+    path = write_maps(tmp_path, "dscalar")
+    tree, findings = read(path)
+    node = tree["maps"]
+    assert tree.attrs == {"modality": "mri"}
+    np.testing.assert_array_equal(node["value"], VALUES)
+    np.testing.assert_array_equal(node["value"], nibabel.load(path).get_fdata(dtype="f4"))
+    assert list(node["map"].values) == ["thickness", "zstat"]
+    assert list(node["units"].values) == ["a.u.", "a.u."]
+    axis = nibabel.load(path).header.get_axis(1)
+    assert list(node["structure"].values) == [
+        name.removeprefix("CIFTI_STRUCTURE_") for name in axis.name
+    ]
+    np.testing.assert_array_equal(node["vertex"], axis.vertex)
+    np.testing.assert_array_equal(node["voxel"], axis.voxel)
+    np.testing.assert_array_equal(node["vertex"], [0, 2, 5, -1, -1])
+    np.testing.assert_array_equal(node["voxel"][3:], [[1, 2, 0], [2, 0, 1]])
+    np.testing.assert_array_equal(node["affine"], axis.affine)
+    assert node["affine"].attrs == {"units": "mm"}
+    assert list(node["surface"].values) == ["CORTEX_LEFT"]
+    assert list(node["vertex_count"].values) == [8]
+    assert "removed" in findings
+    assert [p for p in schema.validate(tree) if p.level == "error"] == []
+
+
+def test_units_and_modality_of_scalars_are_declared(tmp_path: Path) -> None:
+    path = write_maps(tmp_path, "dscalar")
+    tree, _ = read(path, modality="fmri", **{"units.thickness": "mm", "units.zstat": "1"})
+    assert tree.attrs["modality"] == "fmri"
+    assert list(tree["maps"]["units"].values) == ["m", "1"]
+    np.testing.assert_allclose(tree["maps"]["value"][0], VALUES[0] / 1e3, rtol=1e-6)
+    assert tree["maps"]["value"].dtype == "f4"
+
+
+@pytest.mark.parametrize("dtype", ["f4", "i4", "u1", "f8"])
+def test_labels(dtype: str, tmp_path: Path) -> None:
+    path = write_maps(tmp_path, "dlabel", KEYS.astype(dtype))
+    node = read(path)[0]["labels"]
+    np.testing.assert_array_equal(node["label"], KEYS)
+    assert node["label"].dtype == "i4"
+    axis = nibabel.load(path).header.get_axis(0)
+    for number, table in enumerate(axis.label):
+        mine = node["label_map"].values == number
+        keys, names = node["label_key"].values[mine], node["label_name"].values[mine]
+        expected = {key: name for key, (name, _) in table.items()}
+        assert dict(zip(keys.tolist(), names, strict=True)) == expected == TABLES[number]
+
+
+def test_labels_of_no_name_or_no_number(tmp_path: Path) -> None:
+    _, findings = read(write_maps(tmp_path, "dlabel", np.where(KEYS == 7, 8, KEYS)))
+    assert "areas: found 1 label(s) without a name: 8" in findings
+    odd = [KEYS + 0.5, KEYS * np.nan, KEYS.astype("f8") + 2.0**31, KEYS + 100]
+    for values, found in zip(odd, ["no labels"] * 3 + ["no name of any"], strict=True):
+        with pytest.raises(UnreadableError, match=found):
+            read(write_maps(tmp_path, "dlabel", values.astype("f8")))
+
+
+@pytest.mark.parametrize("kind", ["pscalar", "plabel"])
+def test_maps_of_parcels(kind: str, tmp_path: Path) -> None:
+    tree, _ = read(write_maps(tmp_path, kind))
+    node = tree["labels" if kind == "plabel" else "maps"]
+    assert list(node["place"].values) == ["V1", "M1"]
+    assert "vertex" not in node
+    values = node["label" if kind == "plabel" else "value"]
+    np.testing.assert_array_equal(values, (KEYS if kind == "plabel" else VALUES)[:, :2])
+    assert [p for p in schema.check(tree) if p.level == "error"] == []
+
+
+def test_metres_and_millimetres_of_the_volume(tmp_path: Path) -> None:
+    path = write_maps(tmp_path, "dscalar")
+    whole = path.read_bytes()
+    assert b'MeterExponent="-3"' in whole
+    path.write_bytes(text('MeterExponent="-3"', 'MeterExponent="0"')(whole))
+    np.testing.assert_array_equal(read(path)[0]["maps"]["affine"], np.diag([1e3, 1e3, 1e3, 1]))
+
+
+@pytest.mark.parametrize("story", [*MAPS, *TABLE_LIES])
+def test_lies_of_maps_say_where_and_what(story: str, tmp_path: Path) -> None:
+    path = write_maps(tmp_path, "dlabel" if story in TABLE_LIES else "dscalar")
+    change = {**MAPS, **TABLE_LIES}[story]
+    whole = path.read_bytes()
+    if story == "none of the keys":  # 1 and 2, which the second map has
+        whole = text('Key="2"', 'Key="6"')(whole)
+    assert change(whole) != whole
+    path.write_bytes(change(whole))
+    with pytest.raises(RefusedError) as caught:
+        read(path)[0].load()
+    assert caught.value.where.startswith("synthetic")
+    assert caught.value.found
+    assert caught.value.expected
+
+
+def test_connectivity_is_refused(tmp_path: Path) -> None:
+    rows = grayordinates()
+    image = cifti2.Cifti2Image(np.zeros((5, 5), "f4"), (rows, rows))
+    path = tmp_path / "synthetic.dconn.nii"
+    for intent in (3000, 3001):
+        image.nifti_header.set_intent(intent)
+        image.to_filename(path)
+        assert cifti.sniff(head(path), path)
+        with pytest.raises(UnknownFormatError, match="not read"):
+            read(path)
 
 
 def test_entities_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path)
     whole = path.read_bytes()
-    path.write_bytes(whole.replace(CANARY.encode(), b"<!DOCTYPE a>x", 1))
+    shorter = whole.replace(CANARY.encode(), b"", 1)
+    path.write_bytes(shorter.replace(b"<CIFTI", b"<!DOCTYPE a> <CIFTI", 1))
     assert path.stat().st_size == len(whole)
-    with pytest.raises(UnreadableError, match="document type"):
+    with pytest.raises(UnsafeError, match="document type"):
         read(path)
 
 

@@ -130,10 +130,10 @@ def test_gzipped_mosaics_equal_nibabel(realdata: Path) -> None:
     raw = Raw(folder, tuple(names))
     tree = dicom.read(raw, Declared())
     node = tree["dwi"]
-    for channel, path in enumerate(names):
+    for volume, path in enumerate(names):
         with gzip.open(path) as stream:
             wrapper = dicomwrappers.wrapper_from_file(stream)
-        same_as_wrapper(node["image_adc"].values[channel], node["affine"].values, wrapper)
+        same_as_wrapper(node["image_adc"].values[volume], node["affine"].values, wrapper)
     assert tree.attrs["modality"] == "dwi"
     assert "rate_hz" not in node.attrs
 
@@ -160,7 +160,7 @@ def test_a_mosaic_whose_size_was_changed_is_refused(realdata: Path) -> None:
 def test_implicit_mosaics_in_three_files(realdata: Path) -> None:
     tree, _ = read(realdata / HEUDICONV / "b0dwiForFmap")
     stored = tree["dwi"]["image_adc"]
-    assert dict(stored.sizes) == {"channel": 3, "z": 81, "y": 152, "x": 150}
+    assert dict(stored.sizes) == {"time": 3, "z": 81, "y": 152, "x": 150}
     path = realdata / HEUDICONV / "b0dwiForFmap/b0dwi_for_fmap+00002.dcm"
     wrapper = dicomwrappers.wrapper_from_file(path)
     same_as_wrapper(stored.values[1], tree["dwi"]["affine"].values, wrapper)

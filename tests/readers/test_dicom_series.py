@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ from neurodata.errors import (
 )
 from neurodata.readers import dicom, dicom_series
 from neurodata.readers.dicom_vendor import csa_numbers, ge_slice_times_s
+from neurodata.recognise import recognise
 from neurodata.safe import Raw
+from neurodata.sources import scan
 from tests.readers import synthetic_dicom as synthetic
 from tests.readers.synthetic_dicom import STEP_MM, image, series
 
@@ -125,7 +128,8 @@ def test_diffusion_has_no_clock(tmp_path: Path) -> None:
     for n, data in enumerate(images):
         data.DiffusionBValue = 1000.0 * (n >= 2)
     tree, _ = read(tmp_path, images)
-    assert tree["dwi"]["image_adc"].dims == ("channel", "z", "y", "x")
+    assert tree["dwi"]["image_adc"].dims == ("time", "z", "y", "x")
+    assert tree["dwi"]["b_value"].values.tolist() == [0, 1000, 1000]
     assert "rate_hz" not in tree["dwi"].attrs
     assert tree.attrs["modality"] == "dwi"
 
@@ -466,3 +470,57 @@ def test_500_flipped_bits_raise_no_foreign_exception(tmp_path: Path) -> None:
         except RefusedError as error:
             said += str(error)
     assert synthetic.CANARY not in said
+
+
+# names of recordings
+
+
+def test_a_recording_is_named_after_folder_and_series_number(tmp_path: Path) -> None:
+    day, other = tmp_path / "day 1", tmp_path / "other"
+    for folder in (day / "a", other):
+        folder.mkdir(parents=True)
+    plain = series(times=1, slices=3)
+    synthetic.write(day / "a", plain)
+    twin = series(times=1, slices=3)
+    for data in twin:
+        data.SeriesInstanceUID = "1.2.3.99"
+        data.SOPInstanceUID += ".7"
+    synthetic.write(other, twin)
+    number = plain[0].get("SeriesNumber")
+    stem = "series" if number is None else f"series-{number}"
+    found, _ = recognise(scan(tmp_path))
+    assert [item.name for item in found] == [f"day-1_a_{stem}", f"other_{stem}"]
+    assert not any("Canary" in item.name for item in found)
+
+
+def test_series_of_one_number_in_one_folder_get_letters_of_their_own(tmp_path: Path) -> None:
+    images = series(times=1, slices=3)
+    for n, data in enumerate(images):
+        data.SeriesNumber = 4
+        data.SeriesInstanceUID = f"1.2.3.{n}"
+    synthetic.write(tmp_path, images)
+    found, _ = recognise(scan(tmp_path))
+    names = [item.name for item in found]
+    assert len(set(names)) == 3
+    assert all(re.fullmatch(r"series-4_[0-9a-f]{8}", name) for name in names)
+    assert names == [item.name for item in recognise(scan(tmp_path))[0]]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["1.2.840.10008.5.1.4.1.1.88.22", "1.2.840.10008.5.1.4.1.1.11.1",
+     "1.2.840.10008.5.1.4.1.1.88.59"],
+)  # fmt: skip
+def test_a_series_without_an_image_is_a_note(kind: str, tmp_path: Path) -> None:
+    report = image(0)
+    del report.PixelData
+    report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = kind
+    report.SeriesInstanceUID = "1.2.3.77"
+    images = series(times=1, slices=3)
+    synthetic.write(tmp_path, [*images, report])
+    found, problems = recognise(scan(tmp_path))
+    assert len(found) == 1
+    assert len(found[0].files) == 3
+    (note,) = problems
+    assert note.level == "note"
+    assert note.found.endswith(", no image in it")

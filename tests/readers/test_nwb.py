@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import struct
 import tempfile
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,13 +11,11 @@ from typing import Any, ClassVar
 import h5py
 import numpy as np
 import pytest
-import xarray as xr
 
-from neurodata.declare import Declared
 from neurodata.errors import InvalidInputError, MissingFactError, UnreadableError, UnsafeError
 from neurodata.readers import nwb
-from neurodata.safe import Raw
-from tests.readers.conformance import HeaderTests, PersonalTests
+from tests.readers.conformance import HeaderTests, PersonalTests, read_alone
+from tests.readers.synthetic_hdf5 import LIES, change
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 MINISCOPE = SAMPLES / "miniscope_mouse" / "A0634-210127.nwb"
@@ -98,10 +94,7 @@ class TestNwb(HeaderTests, PersonalTests):
         "place": "timeseries", "wheel": "timeseries",
     }  # fmt: skip
     canary: ClassVar = CANARY
-    lies: ClassVar = {
-        "end of file": lambda whole: whole[:40] + struct.pack("<Q", 2**40) + whole[48:],
-        "root group": lambda whole: whole[:64] + struct.pack("<Q", 2**40) + whole[72:],
-    }
+    lies: ClassVar = LIES
 
     def make(self, folder: Path) -> Path:
         path = folder / "synthetic.nwb"
@@ -114,15 +107,7 @@ def path(tmp_path: Path) -> Path:
     return TestNwb().make(tmp_path)
 
 
-def read(path: Path, **declared: Any) -> tuple[xr.DataTree, Raw]:
-    raw = Raw(path.parent, (path,))
-    return nwb.read(raw, Declared({k.replace("__", "."): v for k, v in declared.items()})), raw
-
-
-def change(path: Path, story: Callable[[h5py.File], object]) -> Path:
-    with h5py.File(path, "r+") as file:
-        story(file)
-    return path
+read = functools.partial(read_alone, nwb)
 
 
 def replace(file: h5py.File, name: str, values: Any) -> None:

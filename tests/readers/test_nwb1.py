@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,11 +11,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from neurodata.declare import Declared
 from neurodata.errors import InvalidInputError, MissingFactError, UnreadableError, UnsafeError
 from neurodata.readers import nwb, nwb1
-from neurodata.safe import Raw, head
-from tests.readers.conformance import HeaderTests, PersonalTests
+from neurodata.safe import head
+from tests.readers.conformance import HeaderTests, PersonalTests, read_alone
+from tests.readers.synthetic_hdf5 import LIES, change, put
 
 CANARY = "Zdenka Canary"
 CELLS, FRAMES, HEIGHT, WIDTH = 3, 60, 10, 8
@@ -99,10 +98,7 @@ class TestNwb1(HeaderTests, PersonalTests):
         "static_gratings": "intervals", "natural_scenes": "intervals", "spontaneous": "intervals",
     }  # fmt: skip
     canary: ClassVar = CANARY
-    lies: ClassVar = {
-        "end of file": lambda whole: whole[:40] + struct.pack("<Q", 2**40) + whole[48:],
-        "root group": lambda whole: whole[:64] + struct.pack("<Q", 2**40) + whole[72:],
-    }
+    lies: ClassVar = LIES
 
     def make(self, folder: Path) -> Path:
         return synthetic(folder / "synthetic.nwb")
@@ -113,22 +109,7 @@ def path(tmp_path: Path) -> Path:
     return synthetic(tmp_path / "synthetic.nwb")
 
 
-def read(path: Path, **declared: Any) -> tuple[xr.DataTree, Raw]:
-    raw = Raw(path.parent, (path,))
-    return nwb1.read(raw, Declared({k.replace("__", "."): v for k, v in declared.items()})), raw
-
-
-def change(path: Path, story: Callable[[h5py.File], object]) -> Path:
-    with h5py.File(path, "r+") as file:
-        story(file)
-    return path
-
-
-def put(file: h5py.File, name: str, values: Any) -> None:
-    if name in file:
-        del file[name]
-    if values is not None:
-        file[name] = values
+read = partial(read_alone, nwb1)
 
 
 def test_the_reader_of_nwb_2_leaves_it(path: Path) -> None:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-import xarray as xr
 
 from neurodata import schema
-from neurodata.declare import Declared
 from neurodata.errors import MissingFactError, NeurodataError, UnreadableError
 from neurodata.readers import nwb
-from neurodata.safe import Raw
+from tests.readers.conformance import read_alone
+from tests.readers.synthetic_hdf5 import change
 
 FRAMES, WIDTH, HEIGHT, DEPTH = 20, 7, 5, 3
 SERIES = "acquisition/synthetic"
@@ -72,15 +71,7 @@ def segmented(path: Path, kind: str) -> Path:
     return path
 
 
-def read(path: Path, **declared: Any) -> tuple[xr.DataTree, Raw]:
-    raw = Raw(path.parent, (path,))
-    return nwb.read(raw, Declared({k.replace("__", "."): v for k, v in declared.items()})), raw
-
-
-def change(path: Path, story: Callable[[h5py.File], object]) -> Path:
-    with h5py.File(path, "r+") as file:
-        story(file)
-    return path
+read = partial(read_alone, nwb)
 
 
 def test_a_movie_is_a_volume_in_time(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import xarray as xr
 import zarr
 from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
+from neurodata import schema
 from neurodata.declare import Declared
 from neurodata.errors import (
     InvalidInputError,
@@ -28,6 +29,7 @@ from neurodata.errors import (
 )
 from neurodata.readers import ome_zarr
 from neurodata.safe import Raw, head
+from neurodata.store.ngff import multiscales
 from tests.readers.conformance import HeaderTests, PersonalTests
 
 CANARY = "Zdenka Canary"
@@ -256,8 +258,44 @@ def test_units_and_both_kinds_of_transformation_count(tmp_path: Path) -> None:
     }
     tree, raw = read(write_04(tmp_path / "a.zarr", facts("0.4", **more)))
     np.testing.assert_allclose(tree["image/spacing"].values, [0.2, 0.005, 2.5])
-    assert any("translation by 0, 5, 0, 0" in p.found for p in raw.problems)
+    np.testing.assert_allclose(tree["image/origin"].values, [5e-9, 0, 0])
+    assert tree["image/origin"].attrs == {"units": "m"}
     assert any("unlike the image" in p.found for p in raw.problems)
+
+
+@pytest.mark.parametrize("write", [write_04, write_05])
+def test_places_of_levels_add_up(write: Callable[..., Path], tmp_path: Path) -> None:
+    """A level's own shift, in micrometres, is scaled and shifted by the image's."""
+    steps = [
+        {"type": "scale", "scale": [1, 2.0, 0.5, 0.25]},
+        {"type": "translation", "translation": [0, 10.0, -4.0, 0.125]},
+    ]
+    more = {
+        "datasets": [{"path": "0", "coordinateTransformations": steps}],
+        "coordinateTransformations": [
+            {"type": "scale", "scale": [1, 3.0, 1.0, 1.0]},
+            {"type": "translation", "translation": [0, 1.0, 1.0, 0]},
+        ],
+    }
+    attrs = facts("0.4" if write is write_04 else None, **more)
+    tree, raw = read(write(tmp_path / "a.zarr", attrs))
+    np.testing.assert_allclose(tree["image/spacing"].values, [6.0, 0.5, 0.25])
+    np.testing.assert_allclose(tree["image/origin"].values, [31e-6, -3e-6, 0.125e-6])
+    assert not any("translation" in p.found for p in raw.problems)
+    stated = multiscales(tree["image"].to_dataset()) or {}
+    level = stated["multiscales"][0]["datasets"][0]
+    shift = level["coordinateTransformations"][1]["translation"]
+    np.testing.assert_allclose(shift, [0, 31.0, -3.0, 0.125])
+    assert [p for p in schema.check(tree) if p.level == "error"] == []
+
+
+def test_places_without_a_unit_are_told_of(tmp_path: Path) -> None:
+    bare = [{k: v for k, v in axis.items() if k != "unit"} for axis in axes()]
+    moved = [{"type": "translation", "translation": [0, 5.0, 0, 0]}]
+    attrs = facts("0.4", axes=bare, coordinateTransformations=moved)
+    tree, raw = read(write_04(tmp_path / "a.zarr", attrs), voxel_um=[2.0, 1.0, 1.0])
+    assert "origin" not in tree["image"]
+    assert any("a translation by 5 along z" in p.found for p in raw.problems)
 
 
 def test_a_movie_has_the_stated_rate(tmp_path: Path) -> None:

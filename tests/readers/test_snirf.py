@@ -90,7 +90,7 @@ def test_uneven_times_are_kept(tmp_path: Path) -> None:
 
 def test_unit_is_asked_for(tmp_path: Path) -> None:
     path = write(tmp_path / "synthetic.snirf", samples(), unit="")
-    with pytest.raises(MissingFactError, match=r"units\.S1_D1 760=uV"):
+    with pytest.raises(MissingFactError, match=r"units\.(S1_D1 760|\*)=uV"):
         read(path)
     tree = read(path, {"units.*": "a.u."})
     assert set(tree["nirs"]["units"].values.tolist()) == {"a.u."}
@@ -127,3 +127,57 @@ def test_contradictions_are_refused(tmp_path: Path, story: str) -> None:
         read(path)
     assert caught.value.expected
     assert caught.value.hint
+
+
+# haemoglobin
+
+CONCENTRATIONS = {
+    "M": 1e3, "mM": 1.0, "uM": 1e-3, "µM": 1e-3, "nM": 1e-6, "mol/L": 1e3, "mmol/L": 1.0,
+    "umol/l": 1e-3, "mol/m^3": 1.0,
+}  # fmt: skip
+LENGTHS = {"M*mm": 1.0, "mM*mm": 1e-3, "uM*mm": 1e-6, "M*cm": 10.0, "uM*cm": 1e-5}
+
+
+@pytest.mark.parametrize("unit", [*CONCENTRATIONS, *LENGTHS])
+def test_concentrations_become_moles_a_cubic_metre(tmp_path: Path, unit: str) -> None:
+    path = write(
+        tmp_path / "synthetic.snirf", samples(), unit=unit, kind=99999, labels=("HbO", "HbR")
+    )
+    node = read(path)["nirs"]
+    symbol = "mol/m3" if unit in CONCENTRATIONS else "mol/m2"
+    assert set(node["units"].values.tolist()) == {symbol}
+    assert node["type"].values.tolist() == ["NIRSCWHBO", "NIRSCWHBR"] * 3
+    assert node["channel"].values.tolist()[:2] == ["S1_D1 HbO", "S1_D1 HbR"]
+    factor = {**CONCENTRATIONS, **LENGTHS}[unit]
+    np.testing.assert_allclose(node["signal"].values, samples() * factor, rtol=1e-12)
+
+
+@pytest.mark.parametrize("unit", ["M", "uM"])
+def test_concentrations_equal_those_of_mne(tmp_path: Path, unit: str) -> None:
+    mne = pytest.importorskip("mne")
+    path = write(
+        tmp_path / "synthetic.snirf", samples(), unit=unit, kind=99999, labels=("HbO", "HbR")
+    )
+    node, theirs = read(path)["nirs"], mne.io.read_raw_snirf(path, verbose="error")
+    names = [name.lower().replace("s", "S").replace("d", "D") for name in node["channel"].values]
+    litres = 1e3  # MNE has moles a litre
+    found = node["signal"].values.T
+    np.testing.assert_allclose(found, theirs.get_data(names) * litres, rtol=1e-9)
+
+
+def test_total_haemoglobin_and_missing_units(tmp_path: Path) -> None:
+    labels = ("HbO", "HbT")
+    path = write(tmp_path / "synthetic.snirf", samples(), unit="uM", kind=99999, labels=labels)
+    assert set(read(path)["nirs"]["type"].values.tolist()) == {"NIRSCWHBO", "NIRSCWHBT"}
+    path = write(tmp_path / "synthetic.snirf", samples(), unit="", kind=99999, labels=labels)
+    with pytest.raises(MissingFactError, match=r"units\.(S1_D1 HbO|\*)=uV"):
+        read(path)
+    assert set(read(path, {"units.*": "uM"})["nirs"]["units"].values.tolist()) == {"mol/m3"}
+
+
+def test_averages_over_trials_are_refused(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "synthetic.snirf", samples(), unit="uM", kind=99999, labels=("HRF HbO",)
+    )
+    with pytest.raises(UnreadableError, match="averaged over trials"):
+        read(path)
