@@ -39,7 +39,8 @@ ifneq ($(PYTHON312),)
 	test -e $(VENV312)/.done -a ! pyproject.toml -nt $(VENV312)/.done || { \
 	  $(VENV312)/bin/python -m pip install --quiet --editable '.[calcium,eeg,ecg,ephys,mri,microscopy,connectome,models,report,hub,remote,flows,dev]' \
 	  && touch $(VENV312)/.done; }
-	$(VENV312)/bin/python -m pytest -n 2 --dist loadfile -m "not torch and not flows"
+	$(VENV312)/bin/python -m pytest -n 2 --dist loadfile \
+	  -m "not torch and not flows and not slow" -k "not foreign_exception and not flips"
 else
 	@echo "no Python 3.12 here: its part of the suite was not run"
 endif

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neurodata.errors import NeurodataError, Problem
-    from neurodata.exchange import from_mne, from_nibabel, to_mne, to_nibabel
+    from neurodata.exchange import (
+        from_anndata,
+        from_mne,
+        from_nibabel,
+        from_nwb,
+        to_anndata,
+        to_mne,
+        to_nibabel,
+        to_nwb,
+    )
     from neurodata.ingestion import ingest, ingest_recording
     from neurodata.loader import (
         Graphs,
@@ -27,10 +36,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "NeurodataError": "errors",
     "Problem": "errors",
+    "from_anndata": "exchange",
     "from_mne": "exchange",
     "from_nibabel": "exchange",
+    "from_nwb": "exchange",
+    "to_anndata": "exchange",
     "to_mne": "exchange",
     "to_nibabel": "exchange",
+    "to_nwb": "exchange",
     "open_store": "store",
     "Store": "store",
     "ingest": "ingestion",
@@ -62,15 +75,19 @@ __all__ = [
     "Volumes",
     "Windows",
     "audit",
+    "from_anndata",
     "from_mne",
     "from_nibabel",
+    "from_nwb",
     "ingest",
     "ingest_recording",
     "load",
     "make_split",
     "open_store",
+    "to_anndata",
     "to_mne",
     "to_nibabel",
+    "to_nwb",
     "validate",
 ]
 

@@ -13,8 +13,10 @@ CANARY = "hf_CanaryCanaryCanary0123"
 
 
 def plan_of(*names: str) -> Plan:
-    """A plan of recordings that have no files."""
-    jobs = tuple(Job("synthetic", name, Path(), (), "none", {}) for name in names)
+    """A plan of recordings whose files nobody reads."""
+    jobs = tuple(
+        Job("synthetic", name, Path(), (Path(f"{name}.none"),), "none", {}) for name in names
+    )
     return Plan("synthetic", jobs, ())
 
 

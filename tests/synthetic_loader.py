@@ -53,6 +53,9 @@ class MemoryArray:
     def values(self) -> np.ndarray:
         return self.held.copy()
 
+    def waits(self, box: tuple[slice, ...]) -> bool:
+        return False
+
     def read(self, box: tuple[slice, ...], out: np.ndarray | None = None) -> np.ndarray:
         assert len(box) == len(self.shape)
         assert all(0 <= b.start <= b.stop <= n for b, n in zip(box, self.shape, strict=True))

@@ -209,3 +209,66 @@ def test_a_nameless_trailing_column_is_no_column(tmp_path: Path) -> None:
 def test_sample_names() -> None:
     path = next(SAMPLE.rglob("*.vhdr"))
     assert bids.recording_name(path) == "sub-testsub_ses-EphysMedOff_task-gripforce_run-0_ieeg"
+
+
+def put(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def image(path: Path, values: np.ndarray) -> Path:
+    import nibabel
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = nibabel.Nifti1Image(values, np.diag([2.0, 2.0, 2.0, 1.0]))
+    made.header.set_xyzt_units("mm", "sec")
+    made.to_filename(path)
+    return path
+
+
+def nifti_raw(root: Path, path: Path) -> Raw:
+    from neurodata.readers import nifti
+
+    files = tuple(sorted(p for p in root.rglob("*") if p.is_file()))
+    return Raw(root, nifti.members(path, files))
+
+
+def test_gradients_are_inherited_and_the_nearest_count(tmp_path: Path) -> None:
+    from neurodata.readers import nifti
+
+    values = np.arange(3 * 4 * 5 * 3, dtype="i2").reshape(3, 4, 5, 3)
+    one = image(tmp_path / "sub-01/dwi/sub-01_dwi.nii.gz", values)
+    two = image(tmp_path / "sub-02/dwi/sub-02_dwi.nii.gz", values)
+    put(tmp_path / "dwi.bval", "0 1000 1000\n")
+    put(tmp_path / "dwi.bvec", "0 1 0\n0 0 1\n0 0 0\n")
+    put(tmp_path / "sub-02/sub-02_dwi.bval", "0 500 2000\n")
+    put(tmp_path / "task-rest_dwi.bval", "0 1 2\n")  # of a task that no image has
+    raw = nifti_raw(tmp_path, one)
+    assert [p.relative_to(tmp_path).as_posix() for p in raw.files[1:]] == ["dwi.bval", "dwi.bvec"]
+    tree = nifti.read(raw, Declared())
+    np.testing.assert_array_equal(tree["dwi"]["b_value"].values, [0, 1000, 1000])
+    np.testing.assert_array_equal(tree["dwi"]["b_vector"].values[2], [0, 1, 0])
+    raw = nifti_raw(tmp_path, two)
+    names = [p.relative_to(tmp_path).as_posix() for p in raw.files[1:]]
+    assert names == ["sub-02/sub-02_dwi.bval", "dwi.bvec"]
+    tree = nifti.read(raw, Declared())
+    np.testing.assert_array_equal(tree["dwi"]["b_value"].values, [0, 500, 2000])
+
+
+def test_names_of_regions_are_inherited(tmp_path: Path) -> None:
+    from neurodata.readers import nifti
+
+    labels = np.zeros((3, 4, 5), dtype="i2")
+    labels[1], labels[2] = 7, 9
+    path = image(tmp_path / "sub-01/anat/sub-01_dseg.nii.gz", labels)
+    put(tmp_path / "dseg.tsv", "index\tname\n7\tleft\n9\tright\n")
+    raw = nifti_raw(tmp_path, path)
+    assert [p.name for p in raw.files[1:]] == ["dseg.tsv"]
+    regions = nifti.read(raw, Declared())["regions"]
+    assert regions["name"].values.tolist() == ["left", "right"]
+    put(tmp_path / "sub-01/sub-01_dseg.tsv", "index\tname\n7\tnear\n9\tnearer\n")
+    regions = nifti.read(nifti_raw(tmp_path, path), Declared())["regions"]
+    assert regions["name"].values.tolist() == ["near", "nearer"]
+    other = image(tmp_path / "sub-01/anat/sub-01_T1w.nii.gz", labels)
+    assert [p.name for p in nifti_raw(tmp_path, other).files[1:]] == []

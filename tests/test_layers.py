@@ -16,11 +16,12 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # From bottom to top; a module may import from its own layer and from those below.
 LAYERS = (
-    {"errors", "compiled", "units", "resources", "clock", "slabs", "declare"},
-    {"safe", "schema", "invariants", "quality", "trace_quality", "privacy",
-     "physical", "pipeline"},
+    {"errors", "compiled", "units", "resources", "clock", "slabs", "declare",
+     "scope"},
+    {"safe", "content", "schema", "invariants", "quality", "trace_quality", "privacy",
+     "physical", "pipeline", "surfaces", "box_rules"},
     {"sources", "readers"},
-    {"steps", "store", "recognise", "plan"},
+    {"steps", "store", "recognise", "plan", "formats"},
     {"ingestion", "draft", "exchange"},
     {"splits"},
     {"loader"},

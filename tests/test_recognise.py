@@ -129,3 +129,53 @@ def test_an_order_of_files_does_not_matter(heap: Path, sorted_heap: Plan) -> Non
 )  # fmt: skip
 def test_a_name_becomes_part_of_an_id(path: str, expected: str) -> None:
     assert slug(Path("raw") / path, Path("raw")) == expected
+
+
+# ---- what is in no recording is called what it is
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "level", "found"),
+    [
+        ("a.edf", b"\xef\xbb\xbf<!-- x --><HTML><body>404", "error", "an HTML page"),
+        ("a.html", b"<!DOCTYPE html><html></html>", "error", "an HTML page"),
+        ("a.nii", b"Not found\n", "error", "text"),
+        ("a.log", b"started\n", "warning", "a file that no recording uses"),
+        ("README.nii", b"see there\n", "note", "a document"),
+        ("a.pdf", b"%PDF-1.4\n\xff\xff", "warning", "a PDF document, which no recording uses"),
+        ("a.nwb", b"%PDF-1.4\n\xff\xff", "error", "a PDF document"),
+        ("a.bin", bytes(300), "error", "zeros only"),
+        ("a.tar", bytes(257) + b"ustar\0" + bytes(200), "error", "a TAR archive"),
+        ("a.mp4", b"\0\0\0\x20ftypisom" + bytes(50), "warning",
+         "a video, which no recording uses"),
+        ("a.pkl", b"\x80\x04\x95" + bytes(9), "error", "a Python pickle"),
+        ("desktop.ini", b"[.ShellClassInfo]\r\n", "note", "a file of the operating system"),
+        ("a.png", b"\x89PNG\r\n\x1a\n" + bytes(40), "warning", "one picture"),
+        ("x.dat", b"\x17\x03\xff\xfe" * 50, "error", "bytes of no known format"),
+    ],
+)  # fmt: skip
+def test_what_is_no_recording_is_called_what_it_is(
+    tmp_path: Path, name: str, content: bytes, level: str, found: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    jobs, problems = recognise(scan(tmp_path))
+    assert jobs == []
+    assert [(p.where, p.level, p.found) for p in problems] == [(name, level, found)]
+    if level == "error":
+        assert problems[0].expected
+        assert problems[0].hint
+
+
+def test_a_zarr_folder_without_its_hidden_files_is_one_finding(tmp_path: Path) -> None:
+    for name in ("a.zarr/0/0/0", "a.zarr/0/0/1", "a.zarr/labels/x/0/0"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"\x02\x01\x21\x01" * 9)
+    (tmp_path / "b").write_bytes(b"\x02\x01\x21\x01" * 9)
+    jobs, problems = recognise(scan(tmp_path))
+    assert jobs == []
+    assert [(p.where, p.found) for p in problems] == [
+        ("a.zarr", "a Zarr folder without its metadata, 3 file(s)"),
+        ("b", "bytes of no known format"),
+    ]
+    (inside,) = recognise(scan(tmp_path / "a.zarr"))[1]
+    assert inside.where == "a.zarr"

@@ -9,6 +9,7 @@ import xarray as xr
 OME = "ome"
 VERSION = "0.5"
 UNITS = {"um": "micrometer", "mm": "millimeter", "nm": "nanometer"}
+PER_METRE = {"um": 1e6, "mm": 1e3, "nm": 1e9}
 TYPES = {"time": ("t", "time"), "channel": ("c", "channel")}
 
 
@@ -21,7 +22,8 @@ def multiscales(node: xr.Dataset) -> dict[str, Any] | None:
         return None
     name = next(str(v) for v in node.data_vars if v in ("image", "image_adc"))
     spacing = dict(zip(node["spatial"].values, node["spacing"].values, strict=True))
-    unit = UNITS.get(str(node["spacing"].attrs.get("units", "")))
+    symbol = str(node["spacing"].attrs.get("units", ""))
+    unit = UNITS.get(symbol)
     axes, scale = [], []
     for dim in node[name].dims:
         short, kind = TYPES.get(str(dim), (str(dim), "space"))
@@ -29,6 +31,11 @@ def multiscales(node: xr.Dataset) -> dict[str, Any] | None:
         if kind == "space" and unit:
             axes[-1]["unit"] = unit
         scale.append(float(spacing.get(dim, 1.0)))
-    transform = [{"type": "scale", "scale": scale}]
+    transform: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
+    if "origin" in node and unit:
+        pairs = zip(node["spatial"].values, node["origin"].values * PER_METRE[symbol], strict=True)
+        origin = dict(pairs)
+        place = [float(origin.get(dim, 0.0)) for dim in node[name].dims]
+        transform.append({"type": "translation", "translation": place})
     level = {"path": name, "coordinateTransformations": transform}
     return {"version": VERSION, "multiscales": [{"name": name, "axes": axes, "datasets": [level]}]}
