@@ -145,9 +145,10 @@ def series(file: tifffile.TiffFile, raw: Raw) -> tuple[tifffile.TiffPageSeries, 
     _sizes(settings, first, layout, meta, raw)
     _compare_times(pages, used, layout, raw)
     raw.note("", "removed: settings of ScanImage", "", "they may identify a person")
+    axes = [pair for pair in zip(layout.letters, layout.shape, strict=True) if pair[1] > 1]
     found = tifffile.TiffPageSeries(
-        [pages[n] for n in used.tolist()], (*layout.shape, *first.shape), first.dtype,
-        layout.letters + first.axes, kind="scanimage",
+        [pages[n] for n in used.tolist()], (*(n for _, n in axes), *first.shape), first.dtype,
+        "".join(letter for letter, _ in axes) + first.axes, kind="scanimage",
     )  # fmt: skip
     return found, meta
 
