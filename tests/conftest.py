@@ -7,12 +7,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from neurodata import resources
 from neurodata.ingestion import Result, ingest
 from neurodata.pipeline import names
 from neurodata.store import Store, open_store
 
+# A machine that is busy with other things is no finding.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 pytest.register_assert_rewrite("tests.readers.conformance", "tests.invariants")
 
 
