@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,6 @@ from neurodata import schema, steps
 from neurodata.errors import InvalidInputError, PipelineError, Problem
 from neurodata.steps.vocabularies import electrodes, neurons
 from tests.synthetic_trees import node, recording, synthetic_connectome
-
-REALDATA = Path(os.environ.get("NEURODATA_REALDATA", "/nowhere"))
 
 
 def synthetic_channels(names: list[str], kinds: list[str] | None = None) -> xr.DataTree:
@@ -91,9 +88,8 @@ def test_neurons_have_the_counts_of_the_literature() -> None:
 
 
 @pytest.mark.acceptance
-@pytest.mark.skipif(not REALDATA.is_dir(), reason="no $NEURODATA_REALDATA")
-def test_every_neuron_of_a_published_connectome_is_certain() -> None:
-    folder = REALDATA / "fixtures" / "connectome" / "cect_data"
+def test_every_neuron_of_a_published_connectome_is_certain(realdata: Path) -> None:
+    folder = realdata / "fixtures" / "connectome" / "cect_data"
     table = pd.read_csv(folder / "white_1986_jsh.csv", sep="\t")
     names = sorted({*table["pre"], *table["post"]})
     found = named(synthetic_neurons(names), vocabulary="celegans")
