@@ -36,7 +36,7 @@ class Signal:
     label: str
     unit: str
     physical: tuple[float, float]
-    digital: tuple[int, int]
+    digital: tuple[float, float]
     samples: int
     start: int
     stop: int

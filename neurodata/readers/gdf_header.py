@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from neurodata import safe
 from neurodata.errors import UnreadableError
+from neurodata.readers import edf_header
 from neurodata.safe import Raw
 
 MAGIC = re.compile(rb"GDF [123]\.\d\d")
@@ -53,28 +54,10 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Signal:
-    """One channel; ``start`` and ``stop`` are its bytes in a data record."""
+class Signal(edf_header.Signal):
+    """One channel, as in EDF, of samples of any type."""
 
-    label: str
-    unit: str
-    physical: tuple[float, float]
-    digital: tuple[float, float]
-    samples: int
     dtype: str
-    start: int
-    stop: int
-
-    @property
-    def scale(self) -> float:
-        """Physical units a stored unit; negative where the header inverts the range."""
-        low, high = self.digital
-        return (self.physical[1] - self.physical[0]) / (high - low)
-
-    @property
-    def offset(self) -> float:
-        """Physical value of a stored 0."""
-        return self.physical[0] - self.scale * self.digital[0]
 
 
 @dataclass(frozen=True)
@@ -197,7 +180,7 @@ def _signals(name: str, table: Sequence[Row]) -> Iterator[Signal]:
         digital = (float(row["least"]), float(row["most"]))
         if samples:
             _require_range(where, physical, digital)
-        yield Signal(label, _unit(row), physical, digital, samples, TYPES[code], start, stop)
+        yield Signal(label, _unit(row), physical, digital, samples, start, stop, TYPES[code])
         start = stop
 
 
