@@ -128,7 +128,7 @@ def _steady(
     load = proc.Load(os.getpid())
     samples, number = (0, 0) if first is None else (_count(module, first), 1)
     waited_s, now = 0.0, time.perf_counter()
-    start = now if start is None else start
+    start, batch = now if start is None else start, first
     while now - start < window_s or (number < FEWEST_BATCHES and now - start < 5 * window_s):
         asked = time.perf_counter()
         batch = next(batches)

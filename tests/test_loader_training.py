@@ -354,7 +354,11 @@ def test_leaving_an_iteration_early_leaves_nothing_behind(folder: Path, way: str
     before = left_behind()
     for _ in range(4):
         leave()
-    assert all(now <= then for now, then in zip(left_behind(), before, strict=True))
+    # torch closes the pipes to its workers in threads that it does not wait for
+    until_s = time.monotonic() + 10.0
+    while any(now > then for now, then in zip(left_behind(), before, strict=True)):
+        assert time.monotonic() < until_s, (left_behind(), before)
+        time.sleep(0.05)
 
 
 # --- devices --------------------------------------------------------------------------------
