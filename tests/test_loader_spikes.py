@@ -19,7 +19,8 @@ from neurodata.loader.feed import Request
 from neurodata.loader.fetch import fetched
 from neurodata.loader.plan import BORDER, WINDOW, Span, plan_windows
 from neurodata.loader.samples import SpikeBins
-from neurodata.loader.spikes import SpikeCounts, SpikeFetcher, observed_s, plan_onsets, spike_feed
+from neurodata.loader.spike_counts import SpikeCounts
+from neurodata.loader.spikes import SpikeFetcher, observed_s, plan_onsets, spike_feed
 from neurodata.loader.target import NextWindow
 from tests.synthetic_loader import MemoryStore, recording, split_of
 from tests.synthetic_recordings import HeldRecordings, held_node, held_spikes

@@ -10,6 +10,7 @@ from typing import Any
 
 import numba  # noqa: F401 - imports are apart, here as for all peers
 import numpy as np
+import scipy.sparse  # noqa: F401 - as numba
 import xarray as xr
 
 import neurodata

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import floor
-from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from neurodata.errors import InvalidInputError, StoreError
+from neurodata.errors import InvalidInputError
 from neurodata.loader.feed import Feed, Function, Request, of_kept, refuse_scale
 from neurodata.loader.fetch import Stream, in_columns
 from neurodata.loader.grid import Grid
@@ -22,183 +19,12 @@ from neurodata.loader.plan import BORDER, WINDOW, Array, Span, plan_windows, sam
 from neurodata.loader.recordings import Recordings, choose_node
 from neurodata.loader.ring import Blank
 from neurodata.loader.samples import SpikeBins
+from neurodata.loader.spike_counts import ALWAYS, SpikeCounts, edge_s
 from neurodata.loader.target import NextWindow, column, resolve
 from neurodata.splits import Assignment
-from neurodata.store.spool import Scratch
 
 SLACK = 1e-6
 """Share of a bin by which a window may reach beyond what was observed."""
-
-ALWAYS = (-np.inf, np.inf)
-SLAB = 2**15
-
-
-class Counted(NamedTuple):
-    """The counts of one recording that are not 0, span by span.
-
-    Parameters
-    ----------
-    cell : integer array (entry,)
-        ``bin * width + unit``, increasing within a span; bins count from the span's start.
-    spikes : float32 array (entry,)
-        How many the cell has.
-    where : dict of int to slice
-        The entries of each span.
-    """
-
-    cell: Array
-    spikes: Array
-    where: dict[int, slice]
-
-    @property
-    def nbytes(self) -> int:
-        """Size in bytes."""
-        return self.cell.nbytes + self.spikes.nbytes
-
-
-class SpikeCounts:
-    """The spike counts of all spans; threads may share them.
-
-    Parameters
-    ----------
-    recordings : Recordings
-    node : str
-        Name of the spikes node.
-    units : sequence of int
-        Number of units of each recording.
-    spans : sequence of Span
-        Their rate is that of the bins.
-    limits_s : sequence of (float, float), optional
-        For each span, where spikes are counted: from the first second to before the second.
-    memory_mb : float
-        Counts are kept in memory until this many MB are full; the others wait in files without
-        a name in the folder for temporary files (`tempfile.gettempdir`).
-    """
-
-    def __init__(
-        self,
-        recordings: Recordings,
-        node: str,
-        units: Sequence[int],
-        spans: Sequence[Span],
-        limits_s: Sequence[tuple[float, float]] | None = None,
-        memory_mb: float = 512,
-    ) -> None:
-        self.recordings, self.node = recordings, node
-        self.units, self.spans, self.limits_s = units, spans, limits_s
-        self.memory_mb, self.width = memory_mb, max(units)
-        self._forget()
-
-    def _forget(self) -> None:
-        self._locks = [threading.Lock() for _ in self.units]
-        self._kept: dict[int, Counted] = {}
-        self._free = self.memory_mb * 2**20
-        self._room = threading.Lock()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the counts behind: another process makes its own."""
-        return {key: value for key, value in vars(self).items() if not key.startswith("_")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._forget()
-
-    def of(self, number: int) -> Counted:
-        """Return the counts of a recording, made at the first use."""
-        found = self._kept.get(number)
-        if found is None:
-            with self._locks[number]:
-                found = self._kept.get(number)
-                if found is None:
-                    found = self._kept[number] = self._placed(self._make(number))
-        return found
-
-    def _placed(self, made: Counted) -> Counted:
-        with self._room:
-            fits = made.nbytes <= self._free
-            self._free -= made.nbytes if fits else 0
-        return made if fits else spilled(made)
-
-    def _make(self, number: int) -> Counted:
-        times, splits = (
-            self.recordings.array((number, self.node, name)).values
-            for name in ("time_s", "row_splits")
-        )
-        unit = np.repeat(np.arange(self.units[number], dtype="i4"), np.diff(splits))
-        own = [at for at, span in enumerate(self.spans) if span.recording == number]
-        if len(own) > 1:  # each of them is a stretch of the sorted times
-            order = np.argsort(times, kind="stable")
-            times, unit = times[order], unit[order]
-        large = max((self.spans[at].count for at in own), default=0) * self.width >= 2**31
-        dtype = np.dtype("i8" if large else "i4")
-        cells, counts = [np.zeros(0, dtype)], [np.zeros(0, "f4")]
-        where, stop = {}, 0
-        for at in own:
-            every = self._every(at, times, unit, in_order=len(own) > 1).astype(dtype)
-            every.sort()
-            changes = np.flatnonzero(np.diff(every, prepend=-1))
-            cells.append(every[changes])
-            counts.append(np.diff(changes, append=len(every)).astype("f4"))
-            where[at] = slice(stop, stop + len(changes))
-            stop += len(changes)
-        return Counted(np.concatenate(cells), np.concatenate(counts), where)
-
-    def _every(self, at: int, times: Array, unit: Array, in_order: bool) -> Array:
-        """Return the cell of every spike of a span."""
-        span, limits_s = self.spans[at], ALWAYS if self.limits_s is None else self.limits_s[at]
-        start_s = max(span.start_s, limits_s[0])
-        stop_s = min(edge_s(span, span.count), limits_s[1])
-        first, last = np.searchsorted(times, [start_s, stop_s]) if in_order else (0, len(times))
-        found = [np.zeros(0, "i8")]
-        for low in range(first, last, SLAB):  # new memory costs more than what is done in it
-            part = slice(low, min(low + SLAB, last))
-            inside = (times[part] >= start_s) & (times[part] < stop_s)
-            found.append(bins_of(times[part][inside], span) * self.width + unit[part][inside])
-        return np.concatenate(found)
-
-
-def spilled(made: Counted) -> Counted:
-    """Return the same counts in a file without a name, which the kernel may drop from memory.
-
-    Raises
-    ------
-    StoreError
-        When the disk has no room for them.
-    """
-    try:
-        with TemporaryDirectory(prefix="neurodata-") as folder, Scratch(Path(folder)) as scratch:
-            parts = [
-                scratch.get(scratch.put(part), part.nbytes).view(part.dtype) if len(part) else part
-                for part in (made.cell, made.spikes)
-            ]
-    except OSError as error:
-        raise StoreError(
-            gettempdir(), f"no room for {made.nbytes} bytes of spike counts ({error})",
-            "room for what memory_mb does not hold", "raise memory_mb, or set TMPDIR",
-        ) from error  # fmt: skip
-    return Counted(parts[0], parts[1], made.where)
-
-
-def edge_s(span: Span, number: Any) -> Any:
-    """Return the second at which a bin of a span starts: where windows have their edges too."""
-    return span.start_s + number / span.rate_hz
-
-
-def bins_of(times: Array, span: Span) -> Array:
-    """Return the last bin whose edge is not after each time, compared with the edges themselves.
-
-    Examples
-    --------
-    >>> bins_of(np.array([0.0, 0.3, np.nextafter(0.3, 0)]), Span(0, 0.0, 10.0, 20)).tolist()
-    [0, 3, 2]
-    """
-    bins = np.floor((times - span.start_s) * span.rate_hz).astype("i8")
-    while True:  # the quotient is rounded: it may be one off, more where bins are very short
-        late = edge_s(span, bins) > times
-        early = edge_s(span, bins + 1) <= times
-        if not (late.any() or early.any()):
-            return bins
-        bins += early.astype("i8") - late
 
 
 @dataclass(frozen=True)
@@ -227,7 +53,7 @@ class SpikeFetcher:
         counts, width = self.counts, self.counts.width
         numbers = picks["recording"]
         memory["mask"][...] = np.arange(width) < np.array(counts.units)[numbers][:, None]
-        tables = {number: counts.of(number) for number in np.unique(numbers).tolist()}
+        tables = counts.of_each(np.unique(numbers).tolist())
         places = zip(
             *(picks[name].tolist() for name in ("recording", "span", "first")), strict=True
         )
