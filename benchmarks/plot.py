@@ -37,6 +37,8 @@ def draw(found: Sequence[Line], file: Path) -> None:
 
 
 def _bars(axis: Any, found: Sequence[Line]) -> None:
+    from matplotlib import ticker
+
     ordered = sorted(found, key=lambda line: line.rate)
     labels = [f"{line.candidate.name}{' (2 workers)' if line.workers else ''}" for line in ordered]
     colours = [
@@ -47,6 +49,9 @@ def _bars(axis: Any, found: Sequence[Line]) -> None:
     above = [line.highest - line.rate for line in ordered]
     axis.barh(labels, rates, color=colours, xerr=[below, above], ecolor="#333333", capsize=2)
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
+    axis.xaxis.set_minor_formatter(ticker.NullFormatter())
     workload = WORKLOADS[ordered[0].workload]
     axis.set_title(workload.title, fontsize=10)
     axis.set_xlabel(workload.unit, fontsize=8)
