@@ -126,12 +126,11 @@ def head(path: Path, count: int = HEAD_BYTES) -> bytes:
     UnreadableError
         When the file is empty or its compression is damaged.
     """
-    with path.open("rb") as stream:
-        start = stream.read(count)
-    if not start:
+    beginning = start(path, count)
+    if not beginning:
         raise UnreadableError(path.name, "an empty file", "data", "copy or download it again")
-    if not start.startswith(GZIP_MAGIC):
-        return start
+    if not beginning.startswith(GZIP_MAGIC):
+        return beginning
     try:
         with gzip.open(path) as unpacked:
             return unpacked.read(count)
@@ -139,10 +138,15 @@ def head(path: Path, count: int = HEAD_BYTES) -> bytes:
         raise _damaged_gzip(path, error) from error
 
 
+def start(path: Path, count: int) -> bytes:
+    """Return the first bytes of a file as they are, fewer where it is shorter."""
+    with path.open("rb") as stream:
+        return stream.read(count)
+
+
 def is_gzip(path: Path) -> bool:
     """Say whether a file's content is gzip, whatever its name."""
-    with path.open("rb") as stream:
-        return stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    return start(path, len(GZIP_MAGIC)) == GZIP_MAGIC
 
 
 def read_bytes(path: Path, limit: int = TEXT_LIMIT_BYTES) -> bytes:
@@ -208,7 +212,7 @@ def read_text(path: Path, limit: int = TEXT_LIMIT_BYTES) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Return a JSON file's content; duplicate keys and NaN are refused.
+    """Return a JSON file's content; duplicate keys, NaN and infinite numbers are refused.
 
     Raises
     ------
@@ -217,7 +221,10 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(
-            read_text(path), object_pairs_hook=_unique_keys, parse_constant=_no_constant
+            read_text(path),
+            object_pairs_hook=_unique_keys,
+            parse_constant=_no_constant,
+            parse_float=_finite,
         )
     except (ValueError, RecursionError) as error:
         raise UnreadableError(path.name, f"no strict JSON ({error})", "JSON", "mend it") from error
@@ -232,6 +239,13 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"the constant {name}")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), -float("inf")):
+        raise ValueError(f"the number {text[:40]}")
+    return number
 
 
 def read_table(path: Path, separator: str = "\t", header: bool = True) -> pd.DataFrame:

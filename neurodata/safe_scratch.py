@@ -7,8 +7,11 @@ that insists on paths sees a private folder with what it is lent, nothing else.
 from __future__ import annotations
 
 import gzip
+import os
+import shutil
 import tempfile
 import warnings
+import weakref
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -72,6 +75,28 @@ def _unpack(path: Path, copy: Path) -> None:
         raise UnreadableError(
             path.name, f"no room to unpack it ({error})", "space on the disk", "set TMPDIR"
         ) from error
+
+
+class ScratchFolder:
+    """A private folder that lasts as long as this object does, in this process.
+
+    Examples
+    --------
+    >>> folder = ScratchFolder()
+    >>> path = folder.path
+    >>> del folder
+    >>> path.exists()
+    False
+    """
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="neurodata-"))
+        weakref.finalize(self, _remove, self.path, os.getpid())
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # a forked child has a copy of the object
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def scratch(dtype: npt.DTypeLike, count: int) -> npt.NDArray[Any]:

@@ -1,9 +1,8 @@
 """The spreadsheet leaf of the one door: every part of a workbook is checked before it is read.
 
-An XLSX file is a zip archive of XML parts. All are unpacked once, in pieces, with their sizes and
-CRCs compared; names that lead outside, links to other files, macros, encryption and document
-types are refused. Only then openpyxl reads cells, row by row, with the values that formulas had
-when the file was last saved.
+An XLSX file is a zip archive of XML parts. All are unpacked once, in pieces, by the zip leaf of
+the door; links to other files, macros and document types are refused. Only then openpyxl reads
+cells, row by row, with the values that formulas had when the file was last saved.
 """
 
 from __future__ import annotations
@@ -14,17 +13,22 @@ import warnings
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neurodata import safe_xml
-from neurodata.errors import NeurodataError, UnreadableError, UnsafeError, need
+from neurodata import safe_xml, safe_zip
+from neurodata.errors import (
+    NeurodataError,
+    RefusedError,
+    UnreadableError,
+    UnsafeError,
+    need,
+)
 
 EXTRA = "connectome"
-MAGIC = b"PK\x03\x04"
 PART_LIMIT = 1000
 TOTAL_LIMIT_BYTES = 512 * 2**20
 RATIO_LIMIT = 200
@@ -61,12 +65,11 @@ class Workbook:
 
 def is_xlsx(head: bytes, path: Path) -> bool:
     """Say whether a file is an XLSX workbook, damaged or not."""
-    if not head.startswith(MAGIC):
+    if not head.startswith(safe_zip.MAGIC):
         return False
     try:
-        with zipfile.ZipFile(path) as archive:
-            return WORKBOOK in archive.namelist()
-    except DAMAGE:
+        return WORKBOOK in safe_zip.members(path)
+    except (RefusedError, OSError):
         return b"xl/" in head or b"[Content_Types].xml" in head
 
 
@@ -76,8 +79,10 @@ def open_xlsx(path: Path) -> Workbook:
     Raises
     ------
     UnsafeError
-        On links to other files, macros, encryption, names that lead outside, document types, or
-        when it unpacks to over 512 MiB or 200 times its size.
+        On links to other files, macros, names that lead outside, document types, or when it
+        unpacks to over 512 MiB or 200 times its size.
+    UnknownFormatError
+        When a part is encrypted.
     UnreadableError
         When it is damaged, or a formula's value was never stored.
     MissingDependencyError
@@ -96,10 +101,11 @@ def open_xlsx(path: Path) -> Workbook:
     [('pre', 'post')]
     """
     need("openpyxl", EXTRA)
-    with _damage(path), zipfile.ZipFile(path) as archive:
-        _check_names(archive, path.name)
-        for part in archive.infolist():
-            _check_part(archive, part, path.name)
+    with _damage(path):
+        parts = safe_zip.members(path)
+        _check_names(parts, path.name)
+        for part in parts.values():
+            _check_part(path, part)
     with _opened(path) as book:
         names = [(sheet.title, sheet.sheet_state) for sheet in book.worksheets]
     hidden = tuple(name for name, state in names if state != "visible")
@@ -155,25 +161,17 @@ def _damage(path: Path) -> Iterator[None]:
         ) from error  # fmt: skip
 
 
-def _check_names(archive: zipfile.ZipFile, where: str) -> None:
-    parts = archive.infolist()
-    names = Counter(part.filename.casefold() for part in parts)
-    total = sum(part.file_size for part in parts)
+def _check_names(parts: Mapping[str, safe_zip.Member], where: str) -> None:
+    names = Counter(name.casefold() for name in parts)
+    total = sum(part.size for part in parts.values())
     if len(parts) > PART_LIMIT or total > TOTAL_LIMIT_BYTES:
         raise UnsafeError(
             where, f"{len(parts)} parts of {total} bytes unpacked",
             f"at most {PART_LIMIT} parts of {TOTAL_LIMIT_BYTES} bytes", "split the workbook",
         )  # fmt: skip
-    for part in parts:
-        name = part.filename
-        if name.startswith(("/", "\\")) or {"..", ""} & set(name.rstrip("/").split("/")):
-            raise UnsafeError(where, f"a part named {name!r}", "names inside the workbook")
+    for name in parts:
         if names[name.casefold()] > 1:
             raise UnsafeError(where, f"the part {name!r} twice", "each part once")
-        if part.flag_bits & 1:
-            raise UnsafeError(
-                where, "an encrypted part", "a plain file", "save it without password"
-            )
         if name.startswith("xl/externalLinks/"):
             raise UnsafeError(
                 where, "cells that refer to other workbooks", "values of its own",
@@ -183,35 +181,26 @@ def _check_names(archive: zipfile.ZipFile, where: str) -> None:
             raise UnsafeError(where, f"a macro ({name})", "a workbook without", "save it as .xlsx")
 
 
-def _check_part(archive: zipfile.ZipFile, part: zipfile.ZipInfo, where: str) -> None:
+def _check_part(path: Path, part: safe_zip.Member) -> None:
     """Unpack a part to its end, in pieces; check its size, ratio, CRC and, if XML, its content."""
-    inside = f"{where}: {part.filename}"
-    if part.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise UnsafeError(inside, f"zip method {part.compress_type}", "stored or deflated")
-    bound = max(RATIO_FREE_BYTES, RATIO_LIMIT * part.compress_size)
-    if part.file_size > bound:
+    inside = f"{path.name}: {part.name}"
+    if part.size > max(RATIO_FREE_BYTES, RATIO_LIMIT * part.packed):
         raise UnsafeError(
-            inside, f"{part.file_size} bytes packed into {part.compress_size}",
+            inside, f"{part.size} bytes packed into {part.packed}",
             f"at most {RATIO_LIMIT} times", "save it again from a spreadsheet program",
         )  # fmt: skip
-    blocks = _blocks(archive, part)
-    if not part.filename.lower().endswith(XML):
+    blocks = safe_zip.blocks(path, part)
+    if not part.name.lower().endswith(XML):
         for _ in blocks:
             pass
         return
-    sheet = _Sheet(inside) if part.filename.startswith("xl/worksheets/") else None
-    if part.filename.endswith(".rels"):
+    sheet = _Sheet(inside) if part.name.startswith("xl/worksheets/") else None
+    if part.name.endswith(".rels"):
         safe_xml.check(blocks, inside, lambda name, attributes: _no_link(inside, attributes))
     elif sheet:
         safe_xml.check(blocks, inside, sheet.start, sheet.end, sheet.text)
     else:
         safe_xml.check(blocks, inside)
-
-
-def _blocks(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> Iterator[bytes]:
-    with archive.open(part) as stream:  # ends at the stated size and compares the CRC
-        while block := stream.read(safe_xml.BLOCK_BYTES):
-            yield block
 
 
 def _no_link(where: str, attributes: dict[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 A zip can name paths outside its folder, hold links, overlap its members or unpack to far more
 than it holds. All of these are refused; members are read by their place, into memory, within a
-limit and with their CRC checked.
+limit, or in pieces, with their CRC checked.
 
 References
 ----------
@@ -11,14 +11,17 @@ APPNOTE.TXT 6.3.10, https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
 
 from __future__ import annotations
 
-import re
 import stat
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
+from neurodata import safe_names
 from neurodata.errors import UnknownFormatError, UnreadableError, UnsafeError
 
 MAGIC = b"PK\x03\x04"
@@ -26,6 +29,7 @@ DIRECTORY_LIMIT_BYTES = 256 * 2**20
 COUNT_LIMIT = 1_000_000
 RATIO_LIMIT = 1032
 """Deflate cannot pack tighter (https://www.zlib.net/zlib_tech.html)."""
+BLOCK_BYTES = 2**18
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 _HEADER = struct.Struct("<4s5H3I2H")
 _TAIL_BYTES = 22 + 0xFFFF
@@ -37,7 +41,10 @@ _DAMAGE = (
 
 @dataclass(frozen=True)
 class Member:
-    """A file in a zip: its name, where its header begins, its sizes in bytes, CRC and method."""
+    """A file in a zip: its name, where its header begins, its sizes in bytes, CRC and method.
+
+    ``room`` is how many bytes lie between the start of its header and whatever comes next.
+    """
 
     name: str
     start: int
@@ -45,6 +52,7 @@ class Member:
     size: int
     crc: int
     method: int
+    room: int
 
 
 def members(path: Path) -> dict[str, Member]:
@@ -69,7 +77,7 @@ def members(path: Path) -> dict[str, Member]:
     >>> [(name, member.size) for name, member in members(path).items()]
     [('a/b.txt', 4)]
     """
-    _check_directory(path)
+    stated = _check_directory(path)
     try:
         with zipfile.ZipFile(path) as file:
             entries, end = file.infolist(), file.start_dir
@@ -77,23 +85,26 @@ def members(path: Path) -> dict[str, Member]:
         raise _broken(path, f"a damaged zip directory ({error})") from error
     if len(entries) > COUNT_LIMIT:
         raise UnsafeError(path.name, f"{len(entries)} members", f"at most {COUNT_LIMIT}")
-    found: dict[str, Member] = {}
+    if (len(entries) - stated) % 2**16:  # some writers count no further
+        raise _broken(path, f"{len(entries)} members where {stated} are stated")
     for entry in entries:
         _check(path, entry)
+    rooms = _rooms(path, entries, end)
+    found: dict[str, Member] = {}
+    for entry in entries:
         if entry.filename.endswith("/"):
             continue
         if entry.filename in found:
             raise UnsafeError(path.name, f"the member {entry.filename!r} twice", "each name once")
         found[entry.filename] = Member(
             entry.filename, entry.header_offset, entry.compress_size, entry.file_size,
-            entry.CRC, entry.compress_type,
+            entry.CRC, entry.compress_type, rooms[entry.header_offset],
         )  # fmt: skip
-    _check_places(path, entries, end)
     return found
 
 
-def _check_directory(path: Path) -> None:
-    """Refuse a directory that is too large before anything parses it."""
+def _check_directory(path: Path) -> int:
+    """Return how many members are stated; refuse too large a directory before it is parsed."""
     size = path.stat().st_size
     with path.open("rb") as stream:
         stream.seek(max(0, size - _TAIL_BYTES))
@@ -113,16 +124,15 @@ def _check_directory(path: Path) -> None:
             path.name, f"a directory of {count} members in {length} bytes",
             f"at most {COUNT_LIMIT} in {DIRECTORY_LIMIT_BYTES}", "unpack it",
         )  # fmt: skip
+    return count
 
 
 def _check(path: Path, entry: zipfile.ZipInfo) -> None:
     name, where = entry.filename, f"{path.name}: {entry.filename!r}"
-    parts = name.removesuffix("/").split("/")
-    if entry.orig_filename != name or "\\" in name or any(p in ("", ".", "..") for p in parts):
-        raise UnsafeError(where, "a member's name that leads elsewhere", "plain relative names")
-    if re.match(r"[A-Za-z]:", name) or any(ord(letter) < 32 for letter in name):
-        raise UnsafeError(where, "a member's name that leads elsewhere", "plain relative names")
-    kind = stat.S_IFMT(entry.external_attr >> 16) if entry.create_system == 3 else 0
+    safe_names.parts(entry.orig_filename.removesuffix("/"), path.name)
+    if entry.orig_filename != name:
+        raise UnsafeError(where, f"a member of two names, {entry.orig_filename!r}", "one name")
+    kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         what = "a link" if kind == stat.S_IFLNK else "a special file"
         raise UnsafeError(where, what, "files and folders only", "put the file itself in the zip")
@@ -141,18 +151,23 @@ def _check(path: Path, entry: zipfile.ZipInfo) -> None:
         )  # fmt: skip
 
 
-def _check_places(path: Path, entries: list[zipfile.ZipInfo], end: int) -> None:
-    """Refuse members that reach into each other or into the directory."""
-    last = 0
-    for entry in sorted(entries, key=lambda entry: entry.header_offset):
-        if entry.header_offset < last:
+def _rooms(path: Path, entries: list[zipfile.ZipInfo], end: int) -> dict[int, int]:
+    """Return each member's room by its place; one that reaches into another is refused."""
+    rooms = {}
+    ordered = sorted(entries, key=lambda entry: entry.header_offset)
+    for entry, following in zip(ordered, [*ordered[1:], None], strict=True):
+        stop = end if following is None else following.header_offset
+        room = stop - entry.header_offset
+        if entry.header_offset < 0 or _HEADER.size + entry.compress_size > room:
+            where = f"{path.name}: {entry.filename!r}"
+            if following is None:
+                raise _broken(path, f"a member that begins at byte {entry.header_offset} of {end}")
             raise UnsafeError(
-                f"{path.name}: {entry.filename!r}", "a member that overlaps another",
-                "members one after another", "pack it again",
+                where, "a member that overlaps another", "members one after another",
+                "pack it again",
             )  # fmt: skip
-        last = entry.header_offset + _HEADER.size + entry.compress_size
-    if last > end:
-        raise _broken(path, f"members up to byte {last}, a directory at {end}")
+        rooms[entry.header_offset] = room
+    return rooms
 
 
 def read_member(path: Path, member: Member, limit: int) -> bytes:
@@ -167,14 +182,30 @@ def read_member(path: Path, member: Member, limit: int) -> bytes:
     """
     if member.size > limit:
         raise UnsafeError(_where(path, member), f"{member.size} bytes", f"at most {limit}")
-    packed = _bytes(path, member, 0, member.packed)
-    data = packed if member.method == STORED else _inflate(path, member, packed)
-    if len(data) != member.size or zlib.crc32(data) != member.crc:
+    return b"".join(blocks(path, member))
+
+
+def blocks(path: Path, member: Member) -> Iterator[bytes]:
+    """Yield a member's bytes in pieces, unpacked; its size and CRC are compared at the end.
+
+    Raises
+    ------
+    UnreadableError
+        When it is damaged, larger than stated or not where the directory says.
+    """
+    total, crc = 0, 0
+    with _data(path, member) as stream:
+        packed = _pieces(stream, member.packed)
+        for block in packed if member.method == STORED else _inflated(path, member, packed):
+            total, crc = total + len(block), zlib.crc32(block, crc)
+            if total > member.size:
+                break
+            yield block
+    if total != member.size or crc != member.crc:
         raise UnreadableError(
-            _where(path, member), f"{len(data)} bytes with another CRC",
+            _where(path, member), f"{total} bytes with another CRC",
             f"{member.size} bytes as the zip's directory says", "copy or download it again",
         )  # fmt: skip
-    return data
 
 
 def read_range(path: Path, member: Member, start: int, count: int, limit: int) -> bytes:
@@ -197,30 +228,54 @@ def read_range(path: Path, member: Member, start: int, count: int, limit: int) -
 
 
 def _bytes(path: Path, member: Member, start: int, count: int) -> bytes:
-    """Return bytes as they are in the file, after comparing the member's own header."""
-    with path.open("rb") as stream:
-        stream.seek(member.start)
-        header = stream.read(_HEADER.size)
-        if len(header) < _HEADER.size or not header.startswith(MAGIC):
-            raise UnreadableError(_where(path, member), "no header", "one where the directory says")
-        fields = _HEADER.unpack(header)
-        flags, method, length, extra = fields[2], fields[3], fields[9], fields[10]
-        name = stream.read(length)
-        if name != member.name.encode("utf-8" if flags & 0x800 else "cp437", "replace"):
-            raise UnreadableError(_where(path, member), f"the name {name!r}", "the directory's")
-        if method != member.method:
-            raise UnreadableError(_where(path, member), f"method {method}", f"{member.method}")
-        stream.seek(member.start + _HEADER.size + length + extra + start)
+    """Return bytes of a member as they are in the file."""
+    with _data(path, member) as stream:
+        stream.seek(start, 1)
         data = stream.read(count)
     if len(data) < count:
         raise UnreadableError(_where(path, member), f"{len(data)} bytes", f"{count}", "copy it")
     return data
 
 
-def _inflate(path: Path, member: Member, packed: bytes) -> bytes:
-    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+@contextmanager
+def _data(path: Path, member: Member) -> Iterator[BinaryIO]:
+    """Open a zip where a member's data begin, after comparing the member's own header."""
+    where = _where(path, member)
+    with path.open("rb") as stream:
+        stream.seek(member.start)
+        header = stream.read(_HEADER.size)
+        if len(header) < _HEADER.size or not header.startswith(MAGIC):
+            raise UnreadableError(where, "no header", "one where the directory says")
+        fields = _HEADER.unpack(header)
+        flags, method, length, extra = fields[2], fields[3], fields[9], fields[10]
+        name = stream.read(length)
+        if name != member.name.encode("utf-8" if flags & 0x800 else "cp437", "replace"):
+            raise UnreadableError(where, f"the name {name!r}", "the directory's")
+        if method != member.method:
+            raise UnreadableError(where, f"method {method}", f"{member.method}")
+        if _HEADER.size + length + extra + member.packed > member.room:
+            raise UnsafeError(where, "a member that overlaps another", "one after another")
+        stream.seek(extra, 1)
+        yield stream
+
+
+def _pieces(stream: BinaryIO, left: int) -> Iterator[bytes]:
+    while left and (piece := stream.read(min(left, BLOCK_BYTES))):
+        left -= len(piece)
+        yield piece
+
+
+def _inflated(path: Path, member: Member, packed: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield unpacked bytes, one more than stated at most."""
+    engine, left = zlib.decompressobj(-zlib.MAX_WBITS), member.size + 1
     try:
-        return stream.decompress(packed, member.size + 1)
+        for piece in packed:
+            while piece and left and not engine.eof:
+                block = engine.decompress(piece, min(left, BLOCK_BYTES))
+                piece, left = engine.unconsumed_tail, left - len(block)
+                yield block
+        if left:
+            yield engine.flush()
     except zlib.error as error:
         raise UnreadableError(
             _where(path, member), f"damaged deflate data ({error})", "an intact member",

@@ -66,9 +66,10 @@ class Chain:
         UnreadableError
             When the bytes are damaged, or not as many as the shape asks for.
         """
+        unknown = 2 * self.bytes_decoded + ZSTD_BLOCK_BYTES  # what is packed twice
         try:
             for step, size in reversed(list(zip(self.steps, self._sizes(), strict=True))):
-                data = DECODERS[step](data, CHUNK_LIMIT_BYTES if size is None else size)
+                data = DECODERS[step](data, unknown if size is None else size)
                 if size is not None and len(data) != size:
                     raise ValueError(f"{len(data)} bytes where {size} were written")
         except _DAMAGE as error:
@@ -110,7 +111,7 @@ def _lz4(data: bytes, limit: int) -> bytes:
 
 def _zstd(data: bytes, limit: int) -> bytes:
     unpacked = zstd_size(data)
-    if unpacked > max(limit, CHUNK_LIMIT_BYTES) + ZSTD_BLOCK_BYTES:
+    if unpacked > 2 * limit + 2 * ZSTD_BLOCK_BYTES:  # blocks need not be full
         raise ValueError(f"zstd of {unpacked} bytes for {limit}")
     return bytes(zstd.decompress(data))
 
@@ -140,7 +141,7 @@ def zstd_size(data: bytes) -> int:
         stated = int.from_bytes(data[field : field + content], "little") if content else 0
         at, size = _zstd_blocks(data, field + content)
         at += 4 * checked
-        total += max(stated + (256 if content == 2 else 0), size)
+        total += stated + (256 if content == 2 else 0) if content else size
     if at != len(data):
         raise ValueError(f"zstd frames up to byte {at} of {len(data)}")
     return total

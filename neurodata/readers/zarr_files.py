@@ -129,7 +129,7 @@ def _changed_ns(path: Path) -> int:
 
 
 def parse(data: bytes, where: str) -> dict[str, Any]:
-    """Return a JSON object; keys that come twice, NaN and anything but an object are refused.
+    """Return a JSON object; keys that come twice and anything but an object are refused.
 
     Raises
     ------
