@@ -9,6 +9,7 @@ from pathlib import Path
 from neurodata.store import open_store
 from neurodata.store.commit import LOCK, STAGING, versions
 from neurodata.store.manifest import NAME, read
+from neurodata.store.removal import REMOVALS
 
 
 def assert_store_ok(root: Path) -> None:
@@ -31,6 +32,7 @@ def assert_store_ok(root: Path) -> None:
         (manifest["dataset"], manifest["recording"], folder.name, manifest["content"])
         for folder, manifest in zip(folders, manifests, strict=True)
     ]
-    others = [path for path in root.iterdir() if path.name not in (STAGING, "catalog.sqlite")]
+    own = (STAGING, REMOVALS, "catalog.sqlite")
+    others = [path for path in root.iterdir() if path.name not in own]
     assert {path.name for path in others} == {folder.parts[-3] for folder in folders}
     assert all({p.name for p in folder.iterdir()} == {NAME, "data.zarr"} for folder in folders)

@@ -362,8 +362,8 @@ def test_a_shard_without_one_inner_chunk_is_an_error_though_zarr_reads_zeros(sto
 def test_sweep_removes_what_killed_writers_left_and_nothing_else(tmp_path: Path) -> None:
     store = open_store(tmp_path / "s", create=True)
     script = (
-        "import sys, time, pathlib; from neurodata.store.commit import _staged\n"
-        "with _staged(pathlib.Path(sys.argv[1])) as folder:\n"
+        "import sys, time, pathlib; from neurodata.store.commit import staged\n"
+        "with staged(pathlib.Path(sys.argv[1])) as folder:\n"
         "    (folder / 'part').write_text('x'); print('ready', flush=True); time.sleep(60)\n"
     )
     argv = [sys.executable, "-c", script, str(store.path)]

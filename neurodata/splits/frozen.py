@@ -8,6 +8,7 @@ from neurodata.pipeline import Pipeline, SplitSpec
 from neurodata.splits.facts import Catalogued
 from neurodata.splits.make import make_split
 from neurodata.splits.split import Split
+from neurodata.store.files import make_folders
 
 
 def split_file(folder: Path, dataset: str, name: str) -> Path:
@@ -34,7 +35,7 @@ def freeze(store: Catalogued, pipeline: Pipeline, folder: Path) -> dict[str, Pat
     SplitError
         When a split cannot be made as declared.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folders(folder)
     written = {}
     for spec in pipeline.splits:
         path = split_file(folder, pipeline.id, spec.name)

@@ -1,14 +1,15 @@
-"""Replace a text file: all of it or nothing, also when the process is killed."""
+"""Replace a file: all of it or nothing, also when the process is killed."""
 
 from __future__ import annotations
 
-import os
 import uuid
 from pathlib import Path
 
+from neurodata.store import files
 
-def replace(path: Path, text: str) -> None:
-    """Write ``text`` in place of a file; it is on the disk when this returns.
+
+def replace(path: Path, content: str | bytes) -> None:
+    """Write text or bytes in place of a file; it is on the disk when this returns.
 
     Examples
     --------
@@ -19,15 +20,8 @@ def replace(path: Path, text: str) -> None:
     """
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with draft.open("xb") as stream:
-            stream.write(text.encode())
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)
+        files.write(draft, content.encode() if isinstance(content, str) else content)
+        files.sync(draft)
+        files.replace(draft, path)
     finally:
-        draft.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        files.remove(draft)

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neurodata.errors import StoreError
+from neurodata.errors import IntegrityError, StoreError
+from neurodata.store import files
 from neurodata.store.manifest import NAME, recipe
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 FILE = "catalog.sqlite"
 BUSY_S = 60.0
+DISK = (
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY,
+)  # fmt: skip
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS versions (
   dataset TEXT NOT NULL, recording TEXT NOT NULL, version TEXT NOT NULL, content TEXT NOT NULL,
@@ -43,21 +47,29 @@ def connect(root: Path) -> Iterator[sqlite3.Connection]:
     Raises
     ------
     StoreError
-        When the file is no catalogue; `neurodata rebuild` makes it again.
+        When the file is no catalogue; `neurodata rebuild` makes it again. When the disk is full
+        or fails, or another process holds the catalogue for too long.
     """
-    connection = sqlite3.connect(root / FILE, timeout=BUSY_S)
-    connection.row_factory = sqlite3.Row
     try:
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.executescript(SCHEMA)
-        with connection:
-            yield connection
+        with contextlib.closing(sqlite3.connect(root / FILE, timeout=BUSY_S)) as connection:
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.executescript(SCHEMA)
+            with connection:
+                yield connection
     except sqlite3.DatabaseError as error:
-        raise StoreError(
-            str(root / FILE), f"no readable catalogue ({error})", "one", "run: neurodata rebuild"
-        ) from error
-    finally:
-        connection.close()
+        raise _refusal(root, error) from error
+
+
+def _refusal(root: Path, error: sqlite3.DatabaseError) -> StoreError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says more of the same
+    if code in DISK:
+        return files.refusal(root / FILE, error, full=code == sqlite3.SQLITE_FULL)
+    if code == sqlite3.SQLITE_BUSY:
+        found, hint = f"a catalogue that others hold ({error})", "run it again when they are done"
+        return StoreError(str(root / FILE), found, "a free one", hint)
+    found, hint = f"no readable catalogue ({error})", "run: neurodata rebuild"
+    return IntegrityError(str(root / FILE), found, "one", hint)
 
 
 def row(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:

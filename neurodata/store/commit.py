@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
-import shutil
+import json
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -83,7 +81,7 @@ def publish(
     tree = tree.copy()
     refuse_unfit(tree)
     tree.attrs.update(id=f"{dataset}/{recording}", dataset=dataset)
-    with _staged(root) as folder:
+    with staged(root) as folder:
         written = write_tree(tree, folder / TREE, preset)
         with files.Syncing(folder / TREE) as syncing:
             stored, digests = _verified(folder, f"{dataset}/{recording}", written)
@@ -134,22 +132,41 @@ def _verified(
 
 def _commit(root: Path, folder: Path, manifest: Mapping[str, Any], version: str) -> Published:
     dataset, recording, content = (manifest[key] for key in ("dataset", "recording", "content"))
+    _refuse_links(root, dataset, recording)
     _refuse_case_twin(root, dataset, recording)
     known = _same_content(root, dataset, recording, content)
     if known is not None:
         return _point_to(root, known, manifest)
     target = root / dataset / recording / version
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not target.exists():
-        files.rename(folder, target)
-        files.sync(target.parent.parent)
-        files.sync(root)
-    integrity.check(target)
-    _make_newest(root, target)
-    with catalog.connect(root) as connection:
-        row = catalog.row(target, manifest)
-        catalog.put(connection, "versions", row)
+    there = target.exists()
+    try:
+        if not there:
+            files.make_folders(target.parent)
+            files.rename(folder, target)
+        for parent in (target.parent, target.parent.parent, root):
+            files.sync(parent)  # also what an earlier try renamed and could not sync
+        integrity.check(target)
+        _make_newest(root, target)
+        with catalog.connect(root) as connection:
+            row = catalog.row(target, manifest)
+            catalog.put(connection, "versions", row)
+    except (OSError, StoreError):
+        if not there:
+            _take_back(target, folder)
+        raise
     return Published(f"{dataset}/{recording}", version, content, "new", row["size_bytes"])
+
+
+def _take_back(target: Path, folder: Path) -> None:
+    """Return a version that did not come into the catalogue to the staging folder.
+
+    If the disk does not let it, the next sweep enters it.
+    """
+    if target.exists():
+        with contextlib.suppress(OSError):
+            files.rename(target, folder)
+    for parent in (target.parent, target.parent.parent):
+        files.remove_empty(parent)
 
 
 def _same_content(root: Path, dataset: str, recording: str, content: str) -> dict[str, Any] | None:
@@ -166,7 +183,7 @@ def _same_content(root: Path, dataset: str, recording: str, content: str) -> dic
         dict(row) for row in found if (root / dataset / row["recording"] / row["version"]).is_dir()
     ]
     own = [row for row in rows if row["recording"] == recording]
-    if own or (root / dataset / recording).is_dir():
+    if own or any((root / dataset / recording).glob("*")):
         return next(iter(own), None)
     return next(iter(rows), None)
 
@@ -179,7 +196,7 @@ def _make_newest(root: Path, folder: Path) -> None:
             folder.relative_to(root).parts[:2],
         ).fetchone()
     now = max(time.time_ns(), (last or 0) + 1)
-    os.utime(folder / NAME, ns=(now, now))
+    files.date(folder / NAME, now)
 
 
 def _point_to(root: Path, known: dict[str, Any], manifest: Mapping[str, Any]) -> Published:
@@ -187,19 +204,33 @@ def _point_to(root: Path, known: dict[str, Any], manifest: Mapping[str, Any]) ->
     dataset, recording = manifest["dataset"], manifest["recording"]
     target = root / dataset / known["recording"] / known["version"]
     own = known["recording"] == recording
-    if own:
-        _make_newest(root, target)
-    with catalog.connect(root) as connection:
+    dated_ns = (target / NAME).stat().st_mtime_ns if own else None
+    try:
         if own:
-            catalog.put(connection, "versions", catalog.row(target, integrity.check(target)))
-        alias = {
-            "dataset": dataset, "recording": recording, "recipe": recipe(manifest),
-            "target": known["recording"], "version": known["version"],
-        }  # fmt: skip
-        catalog.put(connection, "aliases", alias)
+            _make_newest(root, target)
+        with catalog.connect(root) as connection:
+            if own:
+                catalog.put(connection, "versions", catalog.row(target, integrity.check(target)))
+            alias = {
+                "dataset": dataset, "recording": recording, "recipe": recipe(manifest),
+                "target": known["recording"], "version": known["version"],
+            }  # fmt: skip
+            catalog.put(connection, "aliases", alias)
+    except (OSError, StoreError):
+        if dated_ns is not None:
+            with contextlib.suppress(OSError):
+                files.date(target / NAME, dated_ns)
+        raise
     name = f"{dataset}/{known['recording']}"
     status: Status = "same" if own else "alias"
     return Published(name, known["version"], known["content"], status, known["size_bytes"])
+
+
+def _refuse_links(root: Path, dataset: str, recording: str) -> None:
+    for place in (root / dataset, root / dataset / recording):
+        if place.is_symlink():
+            hint = "put the folder that it leads to in its place"
+            raise StoreError(str(place), "a link", "a folder", hint)
 
 
 def _refuse_case_twin(root: Path, dataset: str, recording: str) -> None:
@@ -215,48 +246,83 @@ def _refuse_case_twin(root: Path, dataset: str, recording: str) -> None:
 
 
 @contextlib.contextmanager
-def _staged(root: Path) -> Iterator[Path]:
-    """Give a new staging folder, locked while this process lives and removed at the end."""
+def staged(root: Path) -> Iterator[Path]:
+    """Give a new staging folder, locked while this process lives and removed at the end.
+
+    Raises
+    ------
+    StoreError
+        When the disk is full or fails.
+    """
     folder = root / STAGING / uuid.uuid4().hex
     lock = folder.with_suffix(".lock")
-    try:
-        with files.locked(lock):
-            folder.mkdir()
-            try:
-                yield folder
-            except OSError as error:
-                raise _no_room(root, error) from error
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        lock.unlink(missing_ok=True)
+    made = done = left = False
+    with files.on_disk(root):
+        try:
+            with files.locked(lock):
+                try:
+                    files.make_folder(folder)
+                    made = True
+                    yield folder
+                    done = True
+                finally:
+                    renamed = made and not folder.exists()
+                    left = not files.try_remove_tree(folder) or (renamed and not done)
+        finally:
+            if not left:  # else the next sweep does the rest
+                _drop(lock)
 
 
-def _no_room(root: Path, error: OSError) -> StoreError:
-    free = shutil.disk_usage(root).free
-    hint = "free some room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the disk"
-    return StoreError(str(root), f"{error} ({free} bytes free)", "a disk to write on", hint)
+def _drop(lock: Path) -> None:
+    with contextlib.suppress(OSError):  # the next sweep removes it
+        files.remove(lock)
 
 
 def sweep(root: Path) -> int:
-    """Finish or remove what dead processes left and return how many folders were removed."""
-    removed, renamed = 0, False
-    for lock in sorted((root / STAGING).glob("*.lock")):
-        if lock.name == LOCK:
-            continue
-        with files.if_free(lock) as free:
-            if free:
-                there = lock.with_suffix("").is_dir()
-                removed, renamed = removed + there, renamed or not there
-                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-                lock.unlink(missing_ok=True)
-    if renamed:
-        _index(root)
+    """Finish or remove what dead processes left and return how many folders were removed.
+
+    Raises
+    ------
+    StoreError
+        When the disk is full or fails.
+    """
+    removed = 0
+    with files.on_disk(root):
+        for lock in sorted((root / STAGING).glob("*.lock")):
+            if lock.name != LOCK:
+                with files.if_free(lock) as free:
+                    removed += free and _finish(root, lock)
     return removed
+
+
+def _finish(root: Path, lock: Path) -> bool:
+    """Do what the dead holder of a lock did not, and say whether it left a folder."""
+    folder = lock.with_suffix("")
+    there = folder.is_dir()
+    if there:
+        _drop_empty(root, folder)
+    else:
+        _index(root)
+    if files.try_remove_tree(folder):
+        files.remove(lock)  # last, so that what a killed sweep did not do is done by the next
+    return there
+
+
+def _drop_empty(root: Path, folder: Path) -> None:
+    """Remove the folders that the writer of a staged version made just before it died."""
+    with contextlib.suppress(OSError, ValueError, KeyError):  # it had no manifest yet
+        manifest = json.loads((folder / NAME).read_bytes())
+        dataset = root / check_part(manifest["dataset"], "data set")
+        recording = dataset / check_part(manifest["recording"], "recording")
+        with files.locked(root / STAGING / LOCK):
+            files.remove_empty(recording)
+            files.remove_empty(dataset)
 
 
 def _index(root: Path) -> None:
     """Enter whole versions that the catalogue lacks: their writer died after the rename."""
+    if not versions(root):
+        return
     with files.locked(root / STAGING / LOCK), catalog.connect(root) as connection:
         found = connection.execute("SELECT dataset, recording, version FROM versions")
         known = {tuple(row) for row in found}

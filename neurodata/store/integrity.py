@@ -51,17 +51,23 @@ def verify(folder: Path) -> list[Problem]:
     except IntegrityError as error:
         return [error.problem]
     for entry in manifest["files"]:
-        path = folder / entry["path"]
-        if path.is_file() and files.sha256(path) != entry["sha256"]:
-            problems.append(_changed(path))
+        problems += _bytes(folder / entry["path"], entry["sha256"])
     return problems or list(_shards(folder, manifest))
 
 
-def _changed(path: Path) -> Problem:
-    return Problem("error", str(path), "changed bytes", "the sha256 of the manifest", AGAIN)
+def _bytes(path: Path, sha256: str) -> Iterator[Problem]:
+    """Compare the bytes of a file that is there; a disk that does not give them is a finding."""
+    try:
+        if path.is_file() and files.sha256(path) != sha256:
+            yield Problem("error", str(path), "changed bytes", "the sha256 of the manifest", AGAIN)
+    except OSError as error:
+        yield Problem("error", str(path), f"unreadable bytes ({error.strerror})", "a file", AGAIN)
 
 
 def _differences(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Problem]:
+    for place in (folder.parent.parent, folder.parent):
+        if place.is_symlink():
+            yield Problem("error", str(place), "a link", "a folder", AGAIN)
     wanted = {entry["path"]: entry["size"] for entry in manifest["files"]}
     found = {path: size for path, size in files.listing(folder).items() if path != NAME}
     for path in sorted(wanted.keys() | found.keys()):
@@ -76,9 +82,8 @@ def _differences(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Problem]
 
 def _metadata(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Problem]:
     for entry in manifest["files"]:
-        path = folder / entry["path"]
-        if path.name == METADATA and path.is_file() and files.sha256(path) != entry["sha256"]:
-            yield _changed(path)
+        if entry["path"].endswith("/" + METADATA):
+            yield from _bytes(folder / entry["path"], entry["sha256"])
 
 
 def _shards(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Problem]:

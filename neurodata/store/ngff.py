@@ -9,7 +9,7 @@ import xarray as xr
 OME = "ome"
 VERSION = "0.5"
 UNITS = {"um": "micrometer", "mm": "millimeter", "nm": "nanometer"}
-PER_METRE = {"um": 1e6, "mm": 1e3, "nm": 1e9}
+PER_METRE = {"um": 1e6, "mm": 1e3, "nm": 1e9, "m": 1.0}
 TYPES = {"time": ("t", "time"), "channel": ("c", "channel")}
 
 
@@ -33,7 +33,8 @@ def multiscales(node: xr.Dataset) -> dict[str, Any] | None:
         scale.append(float(spacing.get(dim, 1.0)))
     transform: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
     if "origin" in node and unit:
-        pairs = zip(node["spatial"].values, node["origin"].values * PER_METRE[symbol], strict=True)
+        steps = PER_METRE[symbol] / PER_METRE[str(node["origin"].attrs["units"])]
+        pairs = zip(node["spatial"].values, node["origin"].values * steps, strict=True)
         origin = dict(pairs)
         place = [float(origin.get(dim, 0.0)) for dim in node[name].dims]
         transform.append({"type": "translation", "translation": place})

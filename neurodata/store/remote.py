@@ -12,6 +12,7 @@ from neurodata.errors import InvalidInputError, NotFoundError, Problem, StoreErr
 from neurodata.store import catalog
 from neurodata.store.chunk_cache import DEFAULT_MB, ChunkCache, cache_folder
 from neurodata.store.commit import Published
+from neurodata.store.forget import Removal
 from neurodata.store.manifest import PART
 from neurodata.store.remote_catalog import RemoteCatalog, no_catalogue
 from neurodata.store.remote_files import RemoteFiles
@@ -193,6 +194,14 @@ class RemoteStore(Store):
         self._refuse("a store that is read-only")
 
     def sweep(self) -> int:
+        """Refuse, as `publish` does."""
+        self._refuse("a store that is read-only")
+
+    def forget(self, *args: Any, **kwargs: Any) -> Removal:
+        """Refuse, as `publish` does."""
+        self._refuse("a store that is read-only")
+
+    def prune(self, *args: Any, **kwargs: Any) -> Removal:
         """Refuse, as `publish` does."""
         self._refuse("a store that is read-only")
 

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from neurodata.errors import InvalidInputError, NotFoundError, need
+from neurodata.secret import Secret
 from neurodata.store.remote_io import SLOWEST_BYTES_PER_S, Engine, Failure, Reply, engine, tries
 
 EXTRA = "remote"
@@ -68,7 +69,8 @@ class HttpSource:
         self._query = f"?{parts.query}" if parts.query else ""
         self._headers = dict(headers or {})
         if parts.username is not None:
-            login = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+            password = Secret(unquote(parts.password or ""))
+            login = f"{unquote(parts.username)}:{password.reveal()}".encode()
             self._headers["Authorization"] = "Basic " + base64.b64encode(login).decode()
 
     def __repr__(self) -> str:
@@ -221,10 +223,11 @@ class HubSource(HttpSource):
         return "/".join(part for part in (self._path, path) if part)
 
     def _login(self) -> dict[str, str]:
-        known: dict[str, str] = engine().clients.setdefault("hub", {})
+        known: dict[str, Secret] = engine().clients.setdefault("hub", {})
         if "token" not in known:
-            known["token"] = need("huggingface_hub", EXTRA).get_token() or ""
-        return {"Authorization": f"Bearer {known['token']}"} if known["token"] else {}
+            known["token"] = Secret(need("huggingface_hub", EXTRA).get_token() or "")
+        token = known["token"].reveal()
+        return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _endpoint() -> str:
@@ -290,9 +293,9 @@ def _lead(old: str, target: str) -> str:
     From https only to https, from http also to another port of the same host; never to an
     address of a private network that is not the server's own.
     """
-    new = urljoin(old, target)
-    before, after = urlsplit(old), urlsplit(new)
     try:
+        new = urljoin(old, target)
+        before, after = urlsplit(old), urlsplit(new)
         same = (before.hostname or "") == (after.hostname or "")
         safe = after.scheme == "https" or (after.scheme == before.scheme == "http" and same)
         safe = safe and bool(target) and "@" not in after.netloc

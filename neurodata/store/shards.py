@@ -97,7 +97,7 @@ class Target:
     def prepare(self, block: Box) -> None:
         """Make the folders of a block's files."""
         for part in self._parts(block):
-            self._path(block, part).parent.mkdir(parents=True, exist_ok=True)
+            files.make_folders(self._path(block, part).parent)
 
     def write(self, block: Box, values: Array) -> Written:
         """Write the files of a block, which has whole files only (see `layout.steps`).

@@ -22,6 +22,7 @@ import dask.base
 import numpy as np
 import xarray as xr
 
+from neurodata.store import files
 from neurodata.store.shards import MEMORY_BYTES, Array, Box, Rooms
 
 BATCH_BYTES = 32 * 2**20
@@ -52,17 +53,13 @@ class Scratch(AbstractContextManager["Scratch"]):
     def put(self, values: Array) -> int:
         """Write a block and return where it lies."""
         if self._descriptor < 0:
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            self._descriptor = os.open(self._path, flags, 0o600)
-            self._path.unlink()
+            self._descriptor = files.scratch(self._path)
         room = -(-values.nbytes // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
         free = self._free.get(room)
         start = free.pop() if free else self._end
         self._end = max(self._end, start + room)
         data: Any = np.ascontiguousarray(values).reshape(-1).view("u1").data
-        done = 0
-        while done < len(data):
-            done += os.pwrite(self._descriptor, data[done:], start + done)
+        files.write_at(self._descriptor, data, start)
         return start
 
     def get(self, start: int, nbytes: int) -> Array:

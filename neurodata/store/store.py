@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,11 @@ from neurodata.errors import (
 )
 from neurodata.physical import physical
 from neurodata.store import catalog, files, integrity
-from neurodata.store.commit import LOCK, STAGING, Published, publish, sweep, versions
+from neurodata.store.commit import LOCK, STAGING, Published, publish, staged, sweep, versions
 from neurodata.store.files_of import LocalFiles
+from neurodata.store.forget import Removal, forget, prune
 from neurodata.store.manifest import NAME, TREE, read, recipe
+from neurodata.store.removal import finish
 from neurodata.store.tree import open_tree
 from neurodata.store.version import StoredVersion
 
@@ -78,7 +80,8 @@ def open_store(
         return open_remote(address, cache=cache, options=options, **more)
     root = Path(path).absolute()
     if create:
-        (root / STAGING).mkdir(parents=True, exist_ok=True)
+        with files.on_disk(root):
+            files.make_folders(root / STAGING)
     if not (root / STAGING).is_dir() and not (root / catalog.FILE).is_file():
         raise NotFoundError(str(root), "no store", "one", "ingest something, or give --store")
     if not (root / catalog.FILE).is_file() and versions(root):
@@ -283,25 +286,39 @@ class Store:
 
         Their folders are left as they are, and so is everything else.
         """
-        staging = self.path / STAGING
         problems: list[Problem] = []
-        with files.locked(staging / LOCK):
-            rows = [row for folder in versions(self.path) if (row := _row(folder, problems))]
+        with staged(self.path) as folder, files.locked(self.path / STAGING / LOCK):
+            rows = [row for found in versions(self.path) if (row := _row(found, problems))]
             aliases = self._aliases()
-            _unlink(staging)
-            with catalog.connect(staging) as connection:
+            with catalog.connect(folder) as connection:
                 for row in rows:
                     catalog.put(connection, "versions", row)
                 for alias in aliases:
                     catalog.put(connection, "aliases", alias)
-            _unlink(self.path, JOURNALS)
-            (staging / catalog.FILE).replace(self.path / catalog.FILE)
-            files.sync(self.path)
+            for suffix in JOURNALS:
+                files.remove(self.path / f"{catalog.FILE}{suffix}")
+            files.replace(folder / catalog.FILE, self.path / catalog.FILE)
         return problems
 
     def sweep(self) -> int:
-        """Finish or remove what killed processes left."""
+        """Finish or remove what killed processes left, removals too."""
+        finish(self.path)
         return sweep(self.path)
+
+    def forget(self, subject: str, dataset: str | None = None, *, yes: bool = False) -> Removal:
+        """Remove all that is held of a person; without ``yes`` only say what (see `forget`)."""
+        return forget(self.path, subject, dataset, yes=yes)
+
+    def prune(
+        self,
+        dataset: str | None = None,
+        *,
+        keep: int = 1,
+        pinned: Collection[str] = (),
+        yes: bool = False,
+    ) -> Removal:
+        """Remove old versions; without ``yes`` only say which (see `forget.prune`)."""
+        return prune(self.path, dataset, keep=keep, pinned=pinned, yes=yes)
 
     def _rows(self) -> list[dict[str, Any]]:
         if not (self.path / catalog.FILE).is_file():
@@ -310,20 +327,27 @@ class Store:
             return catalog.newest(connection)
 
     def _aliases(self) -> list[dict[str, Any]]:
+        if not (self.path / catalog.FILE).is_file():
+            return []
         try:
             with catalog.connect(self.path) as connection:
                 found = connection.execute("SELECT * FROM aliases ORDER BY rowid").fetchall()
-        except StoreError:
+        except IntegrityError:  # damaged: what it held cannot be known
             return []
         folder = self.path
         return [
             dict(a) for a in found if (folder / a["dataset"] / a["target"] / a["version"]).is_dir()
         ]
 
-    def _unindexed(self) -> list[Problem]:
+    def _every_row(self) -> dict[Path, dict[str, Any]]:
+        if not (self.path / catalog.FILE).is_file():
+            return {}
         with catalog.connect(self.path) as connection:
             found = connection.execute("SELECT * FROM versions").fetchall()
-        rows = {self.path / r["dataset"] / r["recording"] / r["version"]: dict(r) for r in found}
+        return {self.path / r["dataset"] / r["recording"] / r["version"]: dict(r) for r in found}
+
+    def _unindexed(self) -> list[Problem]:
+        rows = self._every_row()
         problems: list[Problem] = []
         for folder in sorted({*rows, *versions(self.path)}):
             if not folder.is_dir():
@@ -334,11 +358,6 @@ class Store:
                 what = "a version that the catalogue describes otherwise"
                 problems.append(_stray(folder, what, "error"))
         return problems
-
-
-def _unlink(folder: Path, suffixes: tuple[str, ...] = ("", *JOURNALS)) -> None:
-    for suffix in suffixes:
-        (folder / f"{catalog.FILE}{suffix}").unlink(missing_ok=True)
 
 
 def _stray(folder: Path, found: str, level: Level) -> Problem:

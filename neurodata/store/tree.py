@@ -13,22 +13,26 @@ import google_crc32c
 import numpy as np
 import xarray as xr
 import zarr
+from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore
 
 from neurodata.errors import IntegrityError, StoreError
 from neurodata.store.arrays import StoredArray
 from neurodata.store.digest import ArrayDigest, canonical, content, is_text, plain
+from neurodata.store.files_of import AGAIN
 from neurodata.store.layout import Codec, Layout, Preset, choose, codecs, pick_codec, steps
 from neurodata.store.ngff import OME, multiscales
 from neurodata.store.shards import Array, Box, Rooms, Target, ahead, sample
 from neurodata.store.shards import Written as Part
 from neurodata.store.spool import Scratch, Source
 from neurodata.store.version import StoredVersion
+from neurodata.store.zarr_folder import ZarrFolder
 
 COORDINATES = "coordinates"
 KINDS = "biufcUOT"
 TEXT_BYTES = 16
 RESERVED = {"coordinates", "dtype", "_FillValue"}  # xarray takes them for its own
+PROBED = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 LAZY = ("signal", "signal_adc", "image", "image_adc")
 
 
@@ -101,7 +105,7 @@ class _Writer:
         """Yield the writing of every block of numbers, and its bytes; text is written meanwhile."""
         for path, node in tree.subtree_with_keys:
             where = "" if path == "." else path
-            group = zarr.open_group(LocalStore(self._folder), path=where, mode="w-")
+            group = zarr.open_group(ZarrFolder(self._folder), path=where, mode="w-")
             dataset = node.to_dataset(False)
             group.attrs.update(_group_attrs(dataset))
             for name, variable in dataset.variables.items():
@@ -282,10 +286,28 @@ def _read(key: str, array: StoredArray, block: Box, parts: list[Box], room: Arra
     return key, values, parts, _checksum(values, parts), room
 
 
+class _Whole(LocalStore):
+    """The files of a version, all of which were there at opening.
+
+    Zarr takes a missing chunk for zeros. One that is missing now has been removed since.
+    """
+
+    async def get(self, key: str, *args: Any, **kwargs: Any) -> Buffer | None:
+        return self._there(key, await super().get(key, *args, **kwargs))
+
+    def get_sync(self, key: str, **kwargs: Any) -> Buffer | None:
+        return self._there(key, super().get_sync(key, **kwargs))
+
+    def _there(self, key: str, found: Buffer | None) -> Buffer | None:
+        if found is None and not key.endswith(PROBED):
+            raise IntegrityError(str(self.root / key), "no file any more", "one", AGAIN)
+        return found
+
+
 def open_tree(folder: Path) -> xr.DataTree:
     """Open a stored tree lazily and read-only, in raw form; large arrays are dask arrays."""
     tree = xr.open_datatree(
-        LocalStore(folder, read_only=True),  # type: ignore[arg-type]
+        _Whole(folder, read_only=True),  # type: ignore[arg-type]
         engine="zarr",
         consolidated=False,
         chunks=None,
