@@ -9,7 +9,9 @@ import importlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
+
+from neurodata.secret import scrubbed
 
 Level = Literal["error", "warning", "note"]
 
@@ -27,6 +29,8 @@ class Problem:
     found, expected, hint : str
         What is there, what should be, and what to do about it.
 
+    Secrets in these texts are shown as ``***`` (see `neurodata.secret.scrubbed`).
+
     Examples
     --------
     >>> print(Problem("warning", "a.edf: Cz", "flat", "a varying signal", "mark it bad"))
@@ -41,10 +45,15 @@ class Problem:
 
     def as_dict(self) -> dict[str, str]:
         """Return the finding as a plain dictionary, for JSON."""
-        return asdict(self)
+        return {name: _told(text) for name, text in asdict(self).items()}
 
     def __str__(self) -> str:
-        return f"{self.level}: {describe(self.where, self.found, self.expected, self.hint)}"
+        told = describe(self.where, self.found, self.expected, self.hint)
+        return scrubbed(f"{self.level}: {told}")
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{name}={text!r}" for name, text in self.as_dict().items())
+        return f"Problem({told})"
 
 
 def describe(where: str, found: str, expected: str = "", hint: str = "") -> str:
@@ -63,14 +72,22 @@ def describe(where: str, found: str, expected: str = "", hint: str = "") -> str:
     return "; ".join(parts)
 
 
+def _told(text: Any) -> Any:
+    return scrubbed(text) if isinstance(text, str) else text
+
+
 class NeurodataError(Exception):
-    """Root of every exception that neurodata raises on purpose."""
+    """Root of every exception that neurodata raises on purpose; its text holds no secret."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*map(_told, args))
 
 
 class RefusedError(NeurodataError):
     """Something was refused; carries where, found, expected and hint."""
 
     def __init__(self, where: str, found: str, expected: str = "", hint: str = "") -> None:
+        where, found, expected, hint = map(_told, (where, found, expected, hint))
         super().__init__(describe(where, found, expected, hint))
         self.where, self.found, self.expected, self.hint = where, found, expected, hint
 

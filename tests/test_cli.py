@@ -16,12 +16,15 @@ import typer.main
 from click.testing import Result as Done
 from typer.testing import CliRunner
 
-import neurodata.cli.more_verbs  # noqa: F401 - adds its verbs to the app
+import neurodata.cli.more_verbs
+import neurodata.cli.upkeep  # noqa: F401 - these add their verbs to the app
 from neurodata.cli.outcome import Outcome, show_json
 from neurodata.cli.verbs import app
 from neurodata.errors import Problem
 from neurodata.pipeline import names
+from neurodata.scope import flags
 from neurodata.store import Store
+from tests.chosen import chosen
 from tests.invariants import assert_store_ok
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +62,7 @@ def test_all_verbs_are_there() -> None:
     first = {words[0] for words in verbs()}
     assert first >= {
         "datasets", "plan", "ingest", "ls", "show", "validate", "verify", "rebuild", "split",
-        "audit", "bench", "push", "report", "serve", "demo",
+        "audit", "bench", "push", "report", "serve", "demo", "forget", "prune",
     }  # fmt: skip
 
 
@@ -166,6 +169,14 @@ def test_a_fault_outside_of_a_verb_ends_with_3() -> None:
 def test_datasets_are_the_pipelines() -> None:
     found = as_json("datasets", code=0)
     assert [item["id"] for item in found["items"]] == names()
+
+
+def test_tasks_are_listed_and_scores_that_are_not_there_are_misuse(tmp_path: Path) -> None:
+    found = as_json("bench", "list", "mushroom_body", code=0)["items"]
+    assert {item["dataset"] for item in found} == {"mushroom_body"}
+    assert all(item["split"] and item["kind"] for item in found)
+    assert len(as_json("bench", "list", code=0)["items"]) > len(found)
+    assert "no scores" in str(as_json("bench", "report", "--scores", tmp_path, code=2))
 
 
 def test_plan_shows_what_an_ingest_would_do_and_writes_nothing(tmp_path: Path) -> None:
@@ -282,9 +293,15 @@ def test_the_flag_that_a_refusal_prints_settles_it(tmp_path: Path) -> None:
     argv = ("ingest", PLANE, "--direct", "--store", tmp_path / "s")
     found = as_json(*argv, code=1)
     hint = next(p["hint"] for p in found["problems"] if p["level"] == "error")
-    _, _, flag = hint.partition("--set ")
-    assert flag
-    as_json(*argv, "--set", flag, code=0)
+    (flag,) = flags(hint)
+    as_json(*argv, "--set", chosen(flag), code=0)
+
+
+def test_a_flag_that_is_still_open_is_misuse_and_the_text_says_choose(tmp_path: Path) -> None:
+    argv = ("ingest", PLANE, "--direct", "--store", tmp_path / "s")
+    assert "choose" in call(*argv).stdout
+    found = as_json(*argv, "--set", "voxel_um=<y>,<x>", code=2)
+    assert "still to be chosen" in found["problems"][0]["found"]
 
 
 # ---- what data may do to a terminal

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from neurodata.cli import demo
+from neurodata.cli import demo, more_verbs
 from neurodata.errors import ProblemsError
 from neurodata.publish import verify_pushed
 from neurodata.store import open_store
@@ -25,6 +27,9 @@ def test_demo_goes_the_whole_way_and_then_stops_at_damage(
     assert (tmp_path / "report.html").stat().st_size > 100_000
     assert len(list((tmp_path / "splits").iterdir())) == 2
     assert all(verify_pushed(tmp_path / "pushed" / name) == [] for name in CHOSEN)
+    words = ["bench", "report", "--scores", str(tmp_path / "scores"), "--json"]
+    shown = json.loads(CliRunner().invoke(more_verbs.app, words).stdout)["items"]
+    assert sorted(s["value"] for s in shown) == sorted(s["value"] for s in first.items)
     second = demo.run_demo(tmp_path, direct=True)
     assert "0 new, 3 same, 0 alias, 0 failed" in second.says
     assert [s["value"] for s in second.items] == [s["value"] for s in first.items]

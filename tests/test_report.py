@@ -21,6 +21,7 @@ from scipy import signal as scipy_signal
 
 from neurodata.clock import regular_time
 from neurodata.errors import InvalidInputError, NotFoundError, Problem
+from neurodata.physical import physical
 from neurodata.report import draw, picture, recording_picture, write_report
 from neurodata.report.canvas import figure
 from neurodata.report.pictures import nodes_to_draw
@@ -30,6 +31,7 @@ from neurodata.report.pictures_series import envelope, power_spectrum
 from neurodata.report.pictures_volumes import draw_plane, moments, planes
 from neurodata.splits import Split
 from neurodata.store import Store, open_store
+from tests.synthetic_trees import synthetic_eeg
 
 CANARY = "<script>alert('x')</script>"
 SAMPLES = {
@@ -540,3 +542,19 @@ def test_a_full_page_says_what_it_leaves_out(
     drawn = {re.split(", ", image["alt"])[-1] for image in Page(text).images}
     assert len(drawn) == 1
     assert f"{len(sample_store.ids()) - 1} more recordings are not drawn" in text
+
+
+@pytest.mark.parametrize("rate_hz", [0.05, 0.4, 4.0])
+def test_a_slow_clock_has_a_spectrum(rate_hz: float) -> None:
+    wave = np.sin(2 * np.pi * np.arange(64) / 8)[:, None]
+    frequency, power = power_spectrum(wave, rate_hz)
+    assert frequency[power[:, 0].argmax()] == pytest.approx(rate_hz / 8)
+
+
+def test_a_short_recording_at_a_high_rate_is_drawn() -> None:
+    """Its first frequency over zero is beyond what is shown of others."""
+    tree = synthetic_eeg()
+    node = tree["eeg"].to_dataset().isel(time=slice(0, 120))
+    node.attrs |= {"rate_hz": 30_000.0, "n": 120}
+    made = draw(physical(xr.DataTree.from_dict({"/": tree.to_dataset(), "eeg": node})), "eeg")
+    assert made.png.startswith(b"\x89PNG")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from neurodata.publish import push
 from neurodata.report import write_report
 from neurodata.scoring import run_benchmark, write_scores
 from neurodata.splits import Split, audit, freeze
-from neurodata.store import Store, open_store
+from neurodata.store import Store, files, open_store
 
 STATUSES: tuple[Status, ...] = ("new", "same", "alias", "failed")
 
@@ -79,7 +78,7 @@ def _push(store: Store, pipelines: Sequence[Pipeline], folder: Path) -> list[Pro
     problems = []
     for pipeline in pipelines:
         target = folder / "pushed" / pipeline.id
-        shutil.rmtree(target, ignore_errors=True)
+        files.try_remove_tree(target)
         problems += push(store, pipeline.id, target, splits=folder / "splits")[1]
     return problems
 

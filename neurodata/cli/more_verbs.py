@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import neurodata.cli.doctor_verb  # noqa: F401 - adds its verb to the app
 from neurodata.cli.outcome import SCORE_COLUMNS, Outcome, run, scored
 from neurodata.cli.verbs import STORE, DatasetId, Json, Settings, StorePath, app, facts
 from neurodata.errors import InvalidInputError, NotFoundError
@@ -54,6 +55,7 @@ def split(
         from neurodata.pipeline import read_pipeline
         from neurodata.splits import Split, freeze, make_split, split_file
         from neurodata.store import open_store
+        from neurodata.store.files import make_folders
 
         opened = open_store(store)
         if by is None and out is None:
@@ -65,7 +67,7 @@ def split(
             written = list(freeze(opened, pipeline, splits).values())
         else:
             path = out or split_file(splits, dataset, by or "subject")
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(path.parent)
             made = make_split(
                 opened, dataset, by=by, fractions=_fractions(fractions), gap_s=gap_s,
                 gap_voxels=gap_voxels, node=node, salt=salt,
@@ -118,6 +120,52 @@ def audit(
         return Outcome(
             [_split_item(file, made)], problems, f"{leaks} leaks" if leaks else "no leak"
         )
+
+    run(verb, as_json)
+
+
+@bench.command("list")
+def bench_list(
+    names: Annotated[list[str] | None, typer.Argument(help="Pipelines; all shipped ones.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the tasks that models are scored on. Example: neurodata bench list eeg_fp1."""
+
+    def verb() -> Outcome:
+        from neurodata.pipeline import names as shipped
+        from neurodata.pipeline import read_pipeline
+
+        keys = ("name", "kind", "split", "title")
+        items = [
+            {"dataset": pipeline.id, **{key: getattr(task, key) for key in keys}}
+            for pipeline in (read_pipeline(name)[0] for name in names or shipped())
+            for task in pipeline.tasks
+        ]
+        return Outcome(items, (), f"{len(items)} tasks")
+
+    run(verb, as_json)
+
+
+@bench.command("report")
+def bench_report(
+    scores: ScoresFolder = SCORES, dataset: DatasetId = None, as_json: Json = False
+) -> None:
+    """Show the scores of earlier runs. Example: neurodata bench report --dataset eeg_fp1."""
+
+    def verb() -> Outcome:
+        from neurodata.scoring import read_scores
+
+        files = sorted(scores.glob("*.json"))
+        if not files:
+            hint = "run: neurodata bench run NAME"
+            raise NotFoundError(str(scores), "no scores", "score files", hint)
+        items = [
+            score
+            for path in files
+            for score in read_scores(path)
+            if dataset in (None, score["dataset"])
+        ]
+        return Outcome(scored(items), (), f"{len(items)} scores", columns=SCORE_COLUMNS)
 
     run(verb, as_json)
 

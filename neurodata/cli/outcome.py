@@ -22,6 +22,7 @@ from neurodata.errors import (
     ProblemsError,
     RefusedError,
 )
+from neurodata.secret import scrubbed
 
 PIPED_WIDTH = 132
 DONE, FAILED, MISUSE, FAULT = 0, 1, 2, 3
@@ -74,18 +75,20 @@ def run(verb: Callable[[], Outcome], as_json: bool) -> NoReturn:
 def show_json(outcome: Outcome) -> None:
     """Print one JSON object: ok, items, problems."""
     problems = [problem.as_dict() for problem in outcome.problems]
-    whole = {"ok": outcome.ok, "items": _finite(outcome.items), "problems": problems}
-    text = json.dumps(whole, indent=2, ensure_ascii=False, default=str, allow_nan=False)
+    whole = {"ok": outcome.ok, "items": _plain(outcome.items), "problems": problems}
+    text = json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False)
     sys.stdout.write("".join(map(_escaped, text)) + "\n")
 
 
-def _finite(value: Any) -> Any:
-    """Return a value with None for NaN and infinities, which JSON has no words for."""
+def _plain(value: Any) -> Any:
+    """Return a value for JSON: no secrets, and None for NaN and infinities."""
     if isinstance(value, float):
         return value if isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+        return {scrubbed(str(key)): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, bool | int) else scrubbed(str(value))
 
 
 def _escaped(character: str) -> str:
@@ -110,7 +113,8 @@ def show_text(outcome: Outcome) -> None:
     for problem in gathered(outcome.problems):
         style = STYLES[problem.level]
         text = str(problem).removeprefix(f"{problem.level}: ")
-        console.print(f"[{style}]{problem.level}[/{style}] {escape(clean(text))}", soft_wrap=True)
+        text = clean(text).replace("\n", "\n    ")  # a name with a line end makes no finding
+        console.print(f"[{style}]{problem.level}[/{style}] {escape(text)}", soft_wrap=True)
     if outcome.says:
         console.print(escape(clean(outcome.says)), soft_wrap=True)
 
@@ -170,14 +174,14 @@ def _cell(value: Any) -> str:
 
 
 def clean(text: str) -> str:
-    """Return text without control characters, so that data cannot drive a terminal.
+    """Return text without secrets and control characters, so that data cannot drive a terminal.
 
     Examples
     --------
     >>> clean("a" + chr(27) + "[31mb")
     'a?[31mb'
     """
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in scrubbed(text))
 
 
 def size(count: float) -> str:

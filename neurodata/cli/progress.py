@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from neurodata.cli.outcome import clean
+
 if TYPE_CHECKING:
     from neurodata.declare import Value
     from neurodata.ingestion import Entry, Result
@@ -41,10 +43,10 @@ def _with_bar(
 ) -> Result:
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(f"ingest {source}", total=None)
+        task = bar.add_task(clean(f"ingest {source}"), total=None)
 
         def step(entry: Entry) -> None:
-            bar.update(task, advance=1, description=f"{entry.id} {entry.status}")
+            bar.update(task, advance=1, description=clean(f"{entry.id} {entry.status}"))
 
         return ingest(source, store=store, progress=step, **facts)
 

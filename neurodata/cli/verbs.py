@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neurodata.cli.guarded import Guarded
 from neurodata.cli.outcome import Outcome, counted, run, size
 from neurodata.errors import InvalidInputError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from neurodata.store import Store
 
 app = typer.Typer(
+    cls=Guarded,
     help="Verified neuroscience data: from raw recordings to training and publication.\n\n"
     "Example: neurodata ingest raw/ --set rate_hz=30, then neurodata ls",
     no_args_is_help=True,
@@ -40,7 +42,7 @@ Settings = Annotated[
 DatasetId = Annotated[str | None, typer.Option("--dataset", help="Id of the data set.")]
 STORE = Path("store")
 SHOWN_FILES = 4
-SETTLE = "What the files do not state is for you to declare; these values are examples:"
+SETTLE = "What the files do not state is for you to declare: choose for <...> and a|b, check all:"
 
 
 @app.command()
@@ -199,7 +201,8 @@ def show(
             from neurodata.report import recording_picture
 
             picture.write_bytes(recording_picture(opened[id]))
-        says = "\n".join(f"{key}: {v}" for key, v in {**manifest["attrs"], **facts}.items())
+        lines = {**manifest["attrs"], **facts}.items()
+        says = "\n".join(f"{key}: {' '.join(str(v).splitlines())}" for key, v in lines)
         columns = ("node", "representation", "dims", "units", "rate_hz", "start_s", "stop_s")
         table = [{"node": name, **node, "dims": _dims(node)} for name, node in nodes.items()]
         item = {**manifest["attrs"], **facts, "nodes": nodes}

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from neurodata.errors import need
+from neurodata.secret_guard import guard_logs
 
 if TYPE_CHECKING:
     from neurodata.orchestrate.flows import ingest_flow
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # results carry the findings
+guard_logs()  # Prefect keeps what its loggers are told
 
 HOMES = {"api": "server", "ingest_flow": "flows", "redact": "redaction", "serve": "serving"}
 __all__ = ["api", "ingest_flow", "redact", "serve"]

@@ -20,6 +20,7 @@ from neurodata.orchestrate.server import api
 from neurodata.orchestrate.summary import Meter, listening, notify, publish_summary, tally
 from neurodata.orchestrate.workers import Workers, end_with_server
 from neurodata.plan import Job, plan
+from neurodata.secret import has_secret
 
 BACKOFF_S = 1.0
 
@@ -128,7 +129,7 @@ def ingest_recordings(
         for job, outcome in outcomes:
             entries.append(entry_of(job, outcome))
             meter.advance()
-            notify(entries[-1])
+            guarded(notify, entries[-1])
     result = guarded(finish, planned, entries)
     publish_summary(result)
     get_run_logger().info(tally(result.entries))
@@ -146,7 +147,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         When a parameter cannot be used.
     """
     for name, value in parameters.items():
-        if redact(repr(value)) != repr(value):
+        if has_secret(repr(value)):
             hint = "set it as an environment variable, e.g. HF_TOKEN"
             raise InvalidInputError(name, redact(str(value)), "no credential in it", hint)
     if parameters["jobs"] < 1 or parameters["retries"] < 0:

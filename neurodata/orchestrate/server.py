@@ -20,6 +20,7 @@ from prefect.logging.handlers import APILogWorker
 
 from neurodata.errors import NeurodataError
 from neurodata.orchestrate.redaction import redact
+from neurodata.secret import Secret
 
 PROGRAM = Path(__file__).with_name("private_server.py")
 PATIENCE_S = 120.0  # a cold start takes some 15 s on an idle machine
@@ -55,8 +56,11 @@ def api(scheduler: bool = False) -> Iterator[str]:
     if configured:
         yield configured
         return
-    password = f"neurodata:{secrets.token_urlsafe(24)}"
-    with private_server(password, scheduler) as url, client_settings(url, password):
+    password = Secret(f"neurodata:{secrets.token_urlsafe(24)}")
+    with (
+        private_server(password.reveal(), scheduler) as url,
+        client_settings(url, password.reveal()),
+    ):
         yield url
 
 

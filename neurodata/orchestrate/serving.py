@@ -15,6 +15,7 @@ from prefect.types.entrypoint import EntrypointType
 
 from neurodata.errors import InvalidInputError
 from neurodata.orchestrate.flows import ingest_recordings, parameters_of
+from neurodata.orchestrate.redaction import redact
 from neurodata.orchestrate.server import api
 from neurodata.orchestrate.workers import SERVER_PID
 
@@ -69,7 +70,7 @@ def serve(
     name = name or re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(source).stem) or "source"
     when = f"cron {cron!r} (UTC)" if cron else f"every {every_s:g} s"
     with api(scheduler=True) as url, serving_settings(every_s):
-        tell(f"serving ingest/{name}, {when}, on {url}; Ctrl-C stops")
+        tell(redact(f"serving ingest/{name}, {when}, on {url}; Ctrl-C stops"))
         ingest_recordings.serve(
             name=name,
             parameters=parameters,

@@ -18,6 +18,7 @@ from prefect.artifacts import (
 
 from neurodata.ingestion import Entry, Progress, Result
 from neurodata.orchestrate.redaction import redact
+from neurodata.shown import visible
 
 MOST_ROWS = 500
 FINDING_LENGTH = 300  # characters
@@ -108,7 +109,7 @@ def row(entry: Entry) -> str:
 
 def cell(text: str) -> str:
     """Return text that stays inside one table cell."""
-    flat = " ".join(redact(text).split())
+    flat = " ".join(visible(redact(text)).split())
     if len(flat) > FINDING_LENGTH:
         flat = flat[:FINDING_LENGTH] + "..."
     return re.sub(r"([\\|<>`\[\]])", r"\\\1", flat)

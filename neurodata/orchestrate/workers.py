@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 from neurodata.errors import NeurodataError
+from neurodata.secret_guard import guard_process
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,6 +52,7 @@ def end_with_parent(leash: Connection) -> None:
         except (EOFError, OSError):
             os._exit(1)
 
+    guard_process()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=wait, daemon=True).start()
 

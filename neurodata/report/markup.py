@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import NewType
 
 from neurodata.errors import Problem
+from neurodata.shown import shown
 
 Html = NewType("Html", str)
 
@@ -15,14 +16,14 @@ LEVELS = ("error", "warning", "note")
 
 
 def escape(value: object) -> Html:
-    """Return text from data as HTML.
+    """Return text from data as HTML, without secrets and control characters.
 
     Examples
     --------
     >>> escape("<b> & 'c'")
     '&lt;b&gt; &amp; &#x27;c&#x27;'
     """
-    return Html(html.escape(str(value)))
+    return Html(html.escape(shown(str(value))))
 
 
 def join(parts: Iterable[Html], between: str = "\n") -> Html:
@@ -38,7 +39,7 @@ def element(tag: str, *content: Html, **attributes: str) -> Html:
     >>> element("p", escape("a<b"), class_="soft")
     '<p class="soft">a&lt;b</p>'
     """
-    inside = "".join(f' {k.rstrip("_")}="{html.escape(v)}"' for k, v in attributes.items())
+    inside = "".join(f' {k.rstrip("_")}="{escape(v)}"' for k, v in attributes.items())
     return Html(f"<{tag}{inside}>{''.join(content)}</{tag}>")
 
 
@@ -95,9 +96,7 @@ def figure(png: bytes, alt: str, caption: str) -> Html:
     data = base64.b64encode(png).decode()
     # The pictures have 180 pixels an inch and a page 96; an eighth larger, they read well.
     width = int.from_bytes(png[16:20], "big") * 96 // 160
-    image = Html(
-        f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}" width="{width}">'
-    )
+    image = Html(f'<img src="data:image/png;base64,{data}" alt="{escape(alt)}" width="{width}">')
     return element("figure", image, element("figcaption", escape(caption)))
 
 

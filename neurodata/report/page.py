@@ -19,6 +19,7 @@ from neurodata.report.scorecards import score_sections
 from neurodata.report.splitbars import split_section
 from neurodata.schema import validate
 from neurodata.splits.whole_file import replace
+from neurodata.store.files import make_folders
 
 if TYPE_CHECKING:
     from neurodata.splits import Split
@@ -191,6 +192,6 @@ def _write(out: Path, title: str, body: Html) -> Path:
         number = ""
     template = resources.files("neurodata.report").joinpath("page.html").read_text("utf-8")
     page = Template(template).substitute(title=escape(title), body=body, version=escape(number))
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(out.parent)
     replace(out, page)
     return out

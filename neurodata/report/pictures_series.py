@@ -39,6 +39,8 @@ STACKED = {
 MAX_CHANNELS = 32
 MAX_VALUES = 2**23
 COLUMNS = 1400
+FEWEST = 16  # samples of a spectrum, at however slow a clock, and bins that are shown
+HIGHEST_HZ = 150.0  # that is shown, where the bins allow it
 PAGE_S, WHOLE_S, CALCIUM_S, LINES_S = 10.0, 20.0, 300.0, 600.0
 
 
@@ -276,7 +278,7 @@ def power_spectrum(values: Array, rate_hz: float, length_s: float = 2.0) -> tupl
     >>> float(frequency[power[:, 0].argmax()])
     10.0
     """
-    size = min(int(length_s * rate_hz), values.shape[0])
+    size = min(max(int(length_s * rate_hz), FEWEST), values.shape[0])
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)
     starts = range(0, values.shape[0] - size + 1, max(size // 2, 1))
     total = np.zeros((size // 2 + 1, values.shape[1]))
@@ -303,7 +305,8 @@ def _spectrum(ax: Axes, page: Page, colours: list[str], kinds: list[str]) -> Non
     factor, name = display_units(page.units[members[0]], float(np.median(np.abs(page.values))))
     rate_hz = steps.size / float(page.time_s[-1] - page.time_s[0])
     frequency, power = power_spectrum(page.values[:, members] * factor, rate_hz)
-    shown = slice(1, int(np.searchsorted(frequency, min(150.0, rate_hz / 2), "right")))
+    top_hz = max(HIGHEST_HZ, float(frequency[min(FEWEST, frequency.size - 1)]))
+    shown = slice(1, int(np.searchsorted(frequency, min(top_hz, rate_hz / 2), "right")))
     for column, i in enumerate(members):
         line = power[shown, column]
         ax.semilogy(frequency[shown], line, color=colours[i], linewidth=0.6, alpha=0.6)
