@@ -15,8 +15,9 @@ from neurodata.errors import InvalidInputError
 from neurodata.publish.facts import Facts
 from neurodata.publish.licence import hugging_face, url
 from neurodata.publish.tables import RECORDINGS, Files
+from neurodata.shown import shown
 from neurodata.splits import Split
-from neurodata.store.files import sha256
+from neurodata.store.files import sha256, write
 
 SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"))
 LISTED = ("recording_id", "modality", "subject", "nodes", "rate_hz", "units", "size_bytes")
@@ -51,7 +52,7 @@ def write_card(folder: Path, facts: Facts, tables: Files, splits: Sequence[Split
         *map(plain, facts.citations),
     ]
     text = "\n\n".join(part for part in body if part)
-    (folder / "README.md").write_text(f"---\n{front}---\n\n{text}\n", "utf-8")
+    write(folder / "README.md", f"---\n{front}---\n\n{text}\n".encode())
 
 
 def plain(text: str) -> str:
@@ -62,7 +63,8 @@ def plain(text: str) -> str:
     >>> print(plain("a|b\\n<script>[x](y)"))
     a\\|b &lt;script&gt;\\[x\\](y)
     """
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = " ".join(shown(text).split())
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return MARKUP.sub(r"\\\1", text)
 
 

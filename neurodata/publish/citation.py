@@ -11,6 +11,7 @@ import yaml
 from neurodata.errors import Problem
 from neurodata.publish.facts import Facts
 from neurodata.publish.licence import HUGGING_FACE
+from neurodata.store.files import write
 
 FILE = "CITATION.cff"
 DOI = re.compile(r"10\.\d{4,9}/[^\s;,\"<>]*[^\s;,.\"<>)]")
@@ -31,7 +32,7 @@ def write_citation(folder: Path, facts: Facts) -> list[Problem]:
     if facts.citations:
         cff["references"] = [_reference(text) for text in facts.citations]
     text = yaml.safe_dump(cff, sort_keys=False, allow_unicode=True)
-    (folder / FILE).write_text(text, "utf-8")
+    write(folder / FILE, text.encode())
     if facts.citations:
         return []
     return [Problem("warning", FILE, "no citation", "whom to cite", "ingest with --set citation=…")]

@@ -15,7 +15,7 @@ from neurodata.publish.citation import creators
 from neurodata.publish.facts import Facts
 from neurodata.publish.licence import url
 from neurodata.publish.tables import RECORDINGS, Files
-from neurodata.store.files import listing, sha256
+from neurodata.store.files import listing, sha256, write
 from neurodata.store.manifest import NAME, TREE, read
 
 FILE = "croissant.json"
@@ -87,7 +87,7 @@ def write_croissant(folder: Path, facts: Facts, tables: Files) -> None:
         "recordSet": [_sides(tables), *(_records(*item) for item in tables.items())],
     }
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / FILE).write_text(text + "\n", "utf-8")
+    write(folder / FILE, text.encode() + b"\n")
 
 
 def _in_store(path: str) -> bool:

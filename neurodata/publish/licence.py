@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from neurodata.errors import Problem
+from neurodata.store.files import make_folders, write
 
 TEXTS = Path(__file__).parent / "licences"
 HUGGING_FACE = {
@@ -77,13 +78,13 @@ def write_licences(licences: Sequence[str], folder: Path) -> list[Problem]:
 
     Creative Commons licences ask for a link only (CC BY 4.0, section 3(a)(1)(C)).
     """
-    folder.mkdir(parents=True)
+    make_folders(folder)
     problems = []
     for licence in licences:
         name = f"{re.sub(r'[^A-Za-z0-9_.+-]+', '-', licence)}.txt"
         shipped = TEXTS / name
         text = shipped.read_text(encoding="utf-8") if shipped.is_file() else _pointer(licence)
-        (folder / name).write_text(text, "utf-8")
+        write(folder / name, text.encode())
         if not shipped.is_file() and not licence.startswith("CC"):
             problems.append(
                 Problem("warning", f"LICENSES/{name}", "a pointer in place of the text",

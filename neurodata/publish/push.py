@@ -6,19 +6,20 @@ import contextlib
 import fcntl
 import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from neurodata.errors import IntegrityError, InvalidInputError, NotFoundError, Problem, StoreError
 from neurodata.publish.card import write_card
+from neurodata.publish.cells import dates, small_cells
 from neurodata.publish.citation import write_citation
 from neurodata.publish.croissant import STORES, write_croissant
 from neurodata.publish.faces import faces
 from neurodata.publish.facts import Facts, gather
 from neurodata.publish.licence import write_licences
 from neurodata.publish.tables import WHOLE, Files, write_tables
+from neurodata.publish.texts import texts
 from neurodata.publish.verify import verify_files, verify_stores
 from neurodata.splits import Split
 from neurodata.store import Store, files
@@ -73,7 +74,8 @@ def push(
             _refuse(verify_stores(folder), str(folder / STORES), str(store.path))
             sides = _sides(newest, frozen)
             tables, problems = _describe(store, facts, sides, frozen, folder)
-            problems += faces(store, wanted)
+            problems += faces(store, wanted) + texts(store, wanted)
+            problems += small_cells(store, wanted) + dates(store, wanted)
             items = [_item(folder, *place) for place in _places(tables)]
     except OSError as error:
         raise StoreError(
@@ -108,19 +110,22 @@ def _staged(dest: Path) -> Iterator[Path]:
     It is locked while this process lives; what a killed one left there is removed first.
     """
     folder = dest.parent / f".{dest.name}.pushing"
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folders(folder)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         if not _locked(descriptor, folder):
             raise InvalidInputError(str(folder), "a push at work", "none", "wait for its end")
         try:
             for left in folder.iterdir():
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+                if left.is_dir() and not left.is_symlink():
+                    files.remove_tree(left)
+                else:
+                    files.remove(left)
             yield folder
             files.sync_tree(folder)
             files.rename(folder, dest)
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            files.try_remove_tree(folder)
     finally:
         os.close(descriptor)
 
@@ -135,7 +140,7 @@ def _locked(descriptor: int, folder: Path) -> bool:
 
 def _copy(store: Store, wanted: Sequence[str], folder: Path) -> None:
     for one in wanted:
-        shutil.copytree(store.folder(one), folder / one.replace("@", "/"))
+        files.copy_tree(store.folder(one), folder / one.replace("@", "/"))
 
 
 def _sides(newest: Sequence[str], splits: Sequence[Split]) -> dict[str, list[str]]:
@@ -163,7 +168,7 @@ def _describe(
     """Write all but the stores, then read every byte back."""
     for split in splits:
         name = re.sub(r"[^A-Za-z0-9_-]+", "-", split.by)
-        (folder / "splits").mkdir(exist_ok=True)
+        files.make_folders(folder / "splits")
         split.write(folder / "splits" / f"{name}-{split.digest[:12]}.json")
     tables = write_tables(store, sides, folder / "tables")
     problems = write_licences(facts.licences, folder / "LICENSES")

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import xarray as xr
 
 from neurodata.store import Store, catalog
+from neurodata.store.files import make_folders
 from neurodata.store.manifest import TREE
 
 RECORDINGS = "recordings"
@@ -165,13 +166,34 @@ def _schemas(store: Store, ids: Sequence[str]) -> dict[str, pa.Schema]:
     found: dict[str, pa.Schema] = {}
     for one in ids:
         for name, part in _parts(store, one, empty=True):
-            both = [found.get(name, part.schema), part.schema]
-            found[name] = pa.unify_schemas(both, promote_options="permissive")
+            found[name] = _unified(found.get(name, part.schema), part.schema)
     return {
         name: pa.schema(sorted(found[name], key=lambda one: _place(one.name, table)))
         for name, table in TABLES.items()
         if name in found
     }
+
+
+def _unified(one: pa.Schema, other: pa.Schema) -> pa.Schema:
+    """Return a schema for the columns of both; those of types that do not go together are text."""
+    for name in set(one.names) & set(other.names):
+        pair = [pa.schema([each.field(name)]) for each in (one, other)]
+        try:
+            pa.unify_schemas(pair, promote_options="permissive")
+        except pa.ArrowTypeError:
+            one, other = (
+                each.set(each.get_field_index(name), pa.field(name, pa.string()))
+                for each in (one, other)
+            )
+    return pa.unify_schemas([one, other], promote_options="permissive")
+
+
+def _as_text(part: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return rows with those columns as text that are text in the schema of all recordings."""
+    for at, name in enumerate(part.column_names):
+        if schema.field(name).type == pa.string() and part.schema.field(at).type != pa.string():
+            part = part.set_column(at, name, part.column(at).cast(pa.string()))
+    return part
 
 
 def _place(name: str, table: Table) -> tuple[int, int, str]:
@@ -222,7 +244,7 @@ class _Out:
 
     def add(self, part: pa.Table) -> None:
         if part.num_rows:
-            self._waiting.append(part)
+            self._waiting.append(_as_text(part, self.schema))
         if sum(one.nbytes for one in self._waiting) > FLUSH_BYTES:
             self._flush()
 
@@ -243,7 +265,7 @@ class _Out:
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(path.parent)
     return pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
 
 
