@@ -24,13 +24,14 @@ class Kind:
 
 UNNEEDED = "remove it if unneeded"
 UNPACK = "unpack it, then ingest the folder"
+BY_ITSELF = "ingest it by itself, or unpack it and ingest the folder"
 WHOLE = "check that the file is whole and of the right name"
 STARTS = (
     (b"%PDF", Kind("a PDF document", UNNEEDED, data=False)),
     (b"\x89PNG\r\n\x1a\n", Kind("a PNG picture", UNNEEDED, data=False)),
     (b"\xff\xd8\xff", Kind("a JPEG picture", UNNEEDED, data=False)),
     (b"GIF8", Kind("a GIF picture", UNNEEDED, data=False)),
-    (b"PK\x03\x04", Kind("a ZIP archive", UNPACK)),
+    (b"PK\x03\x04", Kind("a ZIP archive", BY_ITSELF)),
     (b"PK\x05\x06", Kind("an empty ZIP archive", UNNEEDED)),
     (b"Rar!\x1a\x07", Kind("a RAR archive", UNPACK)),
     (b"7z\xbc\xaf\x27\x1c", Kind("a 7z archive", UNPACK)),
@@ -70,7 +71,7 @@ def describe(start: bytes) -> Kind:
         if start.startswith(magic):
             return kind
     if start[257:262] == b"ustar":
-        return Kind("a TAR archive", UNPACK)
+        return Kind("a TAR archive", BY_ITSELF)
     if start[4:8] == b"ftyp":
         return Kind("a video", UNNEEDED, data=False)
     if _PAGE.match(start.removeprefix(b"\xef\xbb\xbf")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from math import isfinite
 from shlex import quote
@@ -15,11 +16,15 @@ KEYS = (
     "rate_hz", "start_s",
     "stop_s", "voxel_um", "voxel_mm", "axes", "subject", "session", "run", "task",
     "species", "sex", "licence", "citation", "modality", "directed", "weight_units", "time_units",
-    "masks", "missing_chunks", "reader", "defaced", "table",
+    "masks", "missing_chunks", "reader", "defaced", "table", "annotations", "burned_in",
+    "dates",
 )  # fmt: skip
 FAMILIES = ("units.", "columns.", "variables.")
 NUMBERS = ("rate_hz", "start_s", "stop_s", "voxel_um", "voxel_mm", "directed")
 """All other facts are text, so that subject 01 stays 01."""
+CHOSEN = (*NUMBERS, "axes", "modality", "weight_units", "time_units")
+MODALITY = "modality=calcium|eeg|ieeg|..."
+_OPEN = re.compile(r"<[^<>]+>|\|")
 
 
 class Declared:
@@ -53,6 +58,10 @@ class Declared:
                     f"--set {key}",
                     "an unknown fact",
                     ", ".join((*KEYS, *(f"{family}*" for family in FAMILIES))),
+                )
+            if is_open(key, value):
+                raise InvalidInputError(
+                    f"--set {key}", f"{value!r}, which is still to be chosen", "one value"
                 )
             if key in NUMBERS:
                 items, wanted = value if isinstance(value, list) else [value], "finite number(s)"
@@ -99,7 +108,7 @@ class Declared:
         items = value if isinstance(value, list) else [value]
         try:
             numbers = [float(item) for item in items]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             numbers = []
         if len(numbers) != count or not all(map(isfinite, numbers)) or True in map(_is_bool, items):
             raise InvalidInputError(f"--set {key}", repr(value), f"{count} finite number(s)")
@@ -137,13 +146,28 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, str | int) or (isinstance(value, float) and isfinite(value))
 
 
-def missing(where: str, found: str, expected: str, fact: str) -> MissingFactError:
-    """Make the refusal for want of a fact, its hint the flag that settles it.
+def is_open(key: str, value: object) -> bool:
+    """Say whether a value is as refusals print it, for a person to choose or fill in.
 
     Examples
     --------
-    >>> missing("F.npy", "no rate", "samples a second", "rate_hz=30").hint
-    'declare it: --set rate_hz=30'
+    >>> is_open("directed", "0|1"), is_open("rate_hz", "<Hz>"), is_open("columns.source", "a|b")
+    (True, True, False)
+    """
+    known = key in CHOSEN or key.startswith("units.")
+    return known and isinstance(value, str) and _OPEN.search(value) is not None
+
+
+def missing(where: str, found: str, expected: str, fact: str) -> MissingFactError:
+    """Make the refusal for want of a fact, its hint the flag that settles it.
+
+    A value that the source suggests stands in the flag as it is; any other is left open, as
+    ``<Hz>`` or ``0|1``, so that nobody takes it for known (see `is_open`).
+
+    Examples
+    --------
+    >>> missing("F.npy", "no rate", "samples a second", "rate_hz=<Hz>").hint
+    "declare it: --set 'rate_hz=<Hz>'"
     """
     return MissingFactError(where, found, expected, f"declare it: --set {quote(fact)}")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from neurodata.declare import Declared, Value, parse, scope_of
+from neurodata.declare import Declared, Value, is_open, parse, scope_of
 from neurodata.errors import InvalidInputError, Level, Problem, ProblemsError, RefusedError
 from neurodata.pipeline import TODO
 from neurodata.plan import Job, plan, side_facts
@@ -54,7 +54,8 @@ def draft(folder: str | Path, path: str | Path | None = None) -> Draft:
     """Write a pipeline's YAML file for a raw folder; nothing is ingested.
 
     Every recording's headers are read once. A fact that one of them lacks stands in the file as
-    a comment under ``declare``, with the example that the refusal gave.
+    a comment under ``declare``, its value open, as ``<Hz>`` or ``0|1``, where the
+    files suggest none.
 
     Parameters
     ----------
@@ -160,8 +161,8 @@ def _declarations(declared: Mapping[str, Value], looks: Sequence[_Look]) -> str:
             if fact in wanted[recording] and (not scope or fits(scope, [recording, name]))
         ]
         several = f" and {len(takers) - 1} more" if len(takers) > 1 else ""
-        by = f"wanted by {takers[0]}{several}"
-        lines.append(f"  # {_fact(setting)}  # {by}; the value is an example")
+        do = "choose" if is_open(*fact.partition("=")[::2]) else "check"
+        lines.append(f"  # {_fact(setting)}  # wanted by {takers[0]}{several}; {do} the value")
     if not declared:
         lines[0] = "# declare:"
         lines[1:] = ["#" + line[1:].replace("# ", "", 1) for line in lines[1:]]

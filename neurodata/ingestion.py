@@ -21,24 +21,28 @@ from neurodata.errors import (
     RefusedError,
     SchemaError,
 )
+from neurodata.personal_columns import without_personal
 from neurodata.plan import Job, Plan, plan
-from neurodata.privacy import removed, scrub
-from neurodata.readers import reader
+from neurodata.privacy import KEEP, date_policy, removed, scrub
+from neurodata.readers import reader, remarks
 from neurodata.readers.bids import entities
 from neurodata.readers.personal_keys import side_cars
 from neurodata.safe import Raw
 from neurodata.schema import expected, validate
 from neurodata.scope import flags, scoped, together
+from neurodata.secret_guard import Scrubbing, guard_process
 from neurodata.sources import Fingerprint, matching
 from neurodata.steps import apply, before_reading, parse
 from neurodata.steps.scratch import lasting
 from neurodata.store import Store, open_store
 
+LOG = logging.getLogger("neurodata")
+LOG.addFilter(Scrubbing())
 Status = Literal["new", "same", "alias", "failed"]
 Progress = Callable[["Entry"], None]
 ROOT_FACTS = (
     "subject", "session", "run", "task", "species", "sex", "licence", "citation", "modality",
-    "defaced",
+    "defaced", "burned_in",
 )  # fmt: skip
 ENTITIES = {"sub": "subject", "ses": "session", "task": "task", "run": "run"}
 
@@ -64,8 +68,8 @@ class Entry:
 class Result(Sequence[Entry]):
     """The entries of one ingest, in order, and the findings about files of no recording.
 
-    ``settings`` are the declarations (``SCOPE:KEY=VALUE``) that the refusals ask for; their
-    values are examples.
+    ``settings`` are the declarations (``SCOPE:KEY=VALUE``) that the refusals ask for; what
+    a file does not suggest is left open in them, as ``<Hz>`` or ``0|1``.
     """
 
     dataset: str
@@ -163,7 +167,8 @@ def _run(jobs: tuple[Job, ...], store: Path, processes: int) -> Iterator[Entry]:
         for job in jobs:
             yield _entry(job, partial(ingest_recording, job, store=store))
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=spawn, initializer=guard_process) as pool:
         pending = {pool.submit(ingest_recording, job, store=store): job for job in jobs}
         for done in as_completed(pending):
             yield _entry(pending[done], done.result)
@@ -174,7 +179,7 @@ def _entry(job: Job, attempt: Callable[[], Entry]) -> Entry:
     try:
         return attempt()
     except Exception as error:
-        logging.getLogger("neurodata").exception("ingest of %s", job.id)
+        LOG.exception("ingest of %s", job.id)
         found = f"{type(error).__name__}: {error}"
         hint = "run it again: what is done is not repeated"
         problem = Problem("error", job.id, found, "an ingest without exceptions", hint)
@@ -234,11 +239,14 @@ def _fingerprint(job: Job, path: Path) -> Fingerprint:
 
 
 def _publish(job: Job, raw: Raw, inputs: Mapping[Path, Fingerprint], store: Store) -> Entry:
+    declarations = {**job.attrs, **job.declare}
+    if "dates" in declarations:  # what is done, which without a key is not what is declared
+        declarations["dates"] = date_policy(str(declarations["dates"]))
     provenance = {
         "inputs": [_input(job, path, known) for path, known in inputs.items()],
         "reader": job.reader,
         "options": job.options,
-        "declarations": {**job.attrs, **job.declare},
+        "declarations": declarations,
         "steps": [step.record() for step in parse(job.steps)],
     }
     if known := store.known(job.dataset, job.recording, provenance):
@@ -277,7 +285,11 @@ def normalise(job: Job, raw: Raw) -> tuple[xr.DataTree, tuple[Problem, ...]]:
     tree = reader(name).read(files, declare)
     _add_facts(tree, job, declare, raw)
     tree = apply(tree, steps, raw.problems)
-    tree, dropped = scrub(tree)
+    columns: list[Problem] = []
+    if declare.text(remarks.KEY) != remarks.KEEP:
+        tree, columns = without_personal(tree)
+    tree, dropped = scrub(tree, declare.text("dates") or KEEP)
+    dropped = [*columns, *dropped]
     problems = (*raw.problems, *dropped, *validate(tree, {"nodes": job.nodes}), *_unused(declare))
     if any(problem.level == "error" for problem in problems):
         raise SchemaError(p for p in problems if p not in raw.problems)

@@ -70,7 +70,7 @@ def _clock(name: str, node: xr.Dataset, excused: bool) -> Iterator[Problem]:
             yield Problem("error", f"{name}: n", found, "the number of samples")
     elif facts or not excused:
         found = f"only {', '.join(facts)}" if facts else "no clock"
-        hint = "declare it: --set rate_hz=30"
+        hint = "declare it: --set 'rate_hz=<Hz>'"
         yield Problem("error", name, found, "start_s, rate_hz and n, or a time coordinate", hint)
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from neurodata import resources
 from neurodata.declare import Value
 from neurodata.errors import NotFoundError, PipelineError
+from neurodata.secret import has_secret
 
 TODO = "TODO"
 ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"
@@ -178,8 +179,14 @@ def read_pipeline(name: str | Path) -> tuple[Pipeline, Path]:
     if not path.is_file():
         known = ", ".join(names())
         raise NotFoundError(str(name), "no such pipeline", f"a YAML file or one of {known}")
+    found = read_yaml(path)
+    if keys := ", ".join(key for key, value in found.items() if has_secret(f"{key} {value}")):
+        raise PipelineError(
+            str(path), f"a secret under {keys}", "none: a pipeline is stored and published",
+            "leave it out",
+        )  # fmt: skip
     try:
-        return Pipeline.model_validate(read_yaml(path)), path.parent
+        return Pipeline.model_validate(found), path.parent
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False)

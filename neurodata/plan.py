@@ -8,8 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from neurodata import safe_archive
 from neurodata.declare import Value, scope_of
-from neurodata.errors import InvalidInputError, NotFoundError, Problem, UnreadableError
+from neurodata.errors import (
+    InvalidInputError,
+    NotFoundError,
+    Problem,
+    UnreadableError,
+    UnsafeError,
+)
 from neurodata.pipeline import (
     ID,
     Expect,
@@ -21,7 +28,10 @@ from neurodata.pipeline import (
     source_folder,
 )
 from neurodata.recognise import UNFIT, Found, recognise, slug
+from neurodata.safe import inside
+from neurodata.safe_scratch import ScratchFolder
 from neurodata.scope import check, resolve, without_recording
+from neurodata.secret import has_secret
 from neurodata.sources import Fingerprint, Scan, matching, scan
 from neurodata.steps import located, mark, parse
 from neurodata.store.layout import Preset
@@ -71,12 +81,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs of one data set, findings about files of no job, and what to expect at the end."""
+    """The jobs of one data set, findings about files of no job, and what to expect at the end.
+
+    What an archive holds lies in ``scratch`` and is there as long as the plan is.
+    """
 
     dataset: str
     jobs: tuple[Job, ...]
     problems: tuple[Problem, ...]
     recordings: int | None = None
+    scratch: ScratchFolder | None = field(default=None, repr=False, compare=False)
 
 
 def plan(
@@ -85,7 +99,10 @@ def plan(
     dataset: str | None = None,
     declare: Mapping[str, Value] | None = None,
 ) -> Plan:
-    """Plan the ingest of a pipeline (by name or YAML path), a raw folder or a raw file.
+    """Plan the ingest of a pipeline (by name or YAML path), a raw folder, a raw file or an archive.
+
+    An archive (see `neurodata.safe_archive`) that is no recording itself is unpacked into
+    scratch space and planned as a folder.
 
     Parameters
     ----------
@@ -113,6 +130,8 @@ def plan(
         return _of_folder(path.resolve(), None, dataset, dict(declare or {}))
     if path.is_file():
         folder = path.parent.resolve()
+        if _is_archive(folder / path.name):
+            return _of_archive(path, dataset, dict(declare or {}))
         return _of_folder(folder, folder / path.name, dataset, dict(declare or {}))
     raise NotFoundError(
         str(source), "neither a path nor a pipeline", "one of " + ", ".join(names()), "check it"
@@ -203,14 +222,39 @@ def _of_folder(
     side = folder / SIDE_FILE
     stated = side_facts(folder) if side in scanned.files else {}
     rest = tuple(path for path in scanned.files if path != side)
-    chosen = _chosen(folder, rest, {**stated, **declare})
-    found, problems = recognise(Scan(folder, rest, scanned.problems), chosen=chosen)
+    facts = {**stated, **declare}
+    chosen = _chosen(folder, rest, facts)
+    scoped = {key: value for key, value in facts.items() if scope_of(key)[0]}
+    named = {*_chosen(folder, rest, scoped), *(path for path in chosen if path == only)}
+    others = Scan(folder, rest, scanned.problems)
+    found, problems = recognise(others, chosen=chosen, named=named)
     name = dataset or UNFIT.sub("-", folder.name).strip("-._") or "dataset"
     jobs = [_job(name, folder, item, (stated, declare)) for item in found]
     if only is not None:
         jobs = [job for job in jobs if only in job.files]
         problems = [p for p in problems if p.where == only.relative_to(folder).as_posix()]
     return _checked(name, jobs, problems, Expect(), declare)
+
+
+def _is_archive(path: Path) -> bool:
+    """Say whether a file is an archive that no reader takes for a recording."""
+    try:
+        form = safe_archive.form(inside(path, path.parent))
+    except (UnsafeError, UnreadableError, OSError):  # the scan says why
+        return False
+    if form is None:
+        return False
+    return not recognise(Scan(path.parent, (path,), ()))[0]
+
+
+def _of_archive(path: Path, dataset: str | None, declare: dict[str, Value]) -> Plan:
+    """Plan what an archive holds; names are those of its members."""
+    scratch = ScratchFolder()
+    ends = [end for end in safe_archive.SUFFIXES if path.name.lower().endswith(end)]
+    stem = path.name[: -max(map(len, ends))] if ends else path.name
+    folder = scratch.path / (UNFIT.sub("-", stem).strip("-._")[:128] or "archive")
+    safe_archive.unpack(path, folder)
+    return replace(_of_folder(folder, None, dataset, declare), scratch=scratch)
 
 
 def _chosen(folder: Path, files: Sequence[Path], declare: Mapping[str, Value]) -> dict[Path, str]:
@@ -264,6 +308,15 @@ def _checked(
     """Return the plan of the jobs whose names are unique (case aside); the others are findings."""
     if not re.fullmatch(ID, name):
         raise InvalidInputError("data set", repr(name), "letters, digits, '_', '.', '-'")
+    if has_secret(name):
+        raise InvalidInputError("data set", "a secret as its name", "none", "give --dataset")
+    telling = [job for job in jobs if has_secret(job.recording)]
+    jobs = [job for job in jobs if job not in telling]
+    problems = [*problems, *(
+        Problem("error", job.name, "a secret in its name", "none: names are stored and published",
+                "rename the file")
+        for job in telling
+    )]  # fmt: skip
     groups: dict[str, list[Job]] = {}
     for job in jobs:
         groups.setdefault(job.recording.casefold(), []).append(job)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,7 +54,10 @@ class Found:
 
 
 def recognise(
-    scan: Scan, only: str | None = None, chosen: Mapping[Path, str] | None = None
+    scan: Scan,
+    only: str | None = None,
+    chosen: Mapping[Path, str] | None = None,
+    named: Collection[Path] = (),
 ) -> tuple[list[Found], list[Problem]]:
     """Return the recordings among some files, and findings about files of none.
 
@@ -64,6 +67,9 @@ def recognise(
         The one reader to use; files of other formats are then not asked about.
     chosen : mapping of Path to str, optional
         The readers to use for some files.
+    named : collection of Path, optional
+        Those of them that were named one by one: recordings also where a reader would set them
+        aside.
     """
     formats: dict[Path, str] = {}
     problems = list(scan.problems)
@@ -79,7 +85,8 @@ def recognise(
     members = _members(scan, formats, problems)
     side_cars = {path for files in members.values() for path in files[1:]}
     mains = [path for path in members if path not in side_cars]
-    aside = {path: why for path in mains if (why := _aside(path, formats[path], scan))}
+    unsure = [path for path in mains if path not in named]
+    aside = {path: why for path in unsure if (why := _aside(path, formats[path], scan))}
     found = [
         _found(scan, path, formats[path], members[path]) for path in mains if path not in aside
     ]

@@ -137,7 +137,11 @@ def _check(view: memoryview, path: Path) -> None:
 def _unpacked_bytes(view: memoryview, offset: int, about: int, body: int, path: Path) -> int:
     """Return how many bytes a batch's buffers hold once unpacked."""
     continued = _number(view, "<I", offset) == 0xFFFFFFFF
-    batch = _header(view, _follow(view, offset + (8 if continued else 4)))
+    message = _follow(view, offset + (8 if continued else 4))
+    at = _field(view, message, 3)
+    if (inside := _number(view, "<q", at) if at is not None else 0) > body:
+        raise _wrong(path, f"a batch of {inside} bytes in {body}")
+    batch = _header(view, message)
     packed = _field(view, batch, 3) is not None
     at, count = _vector(view, batch, 2)
     total = 0

@@ -71,3 +71,31 @@ def _stuck(heap: bytes, head: int, length_bytes: int) -> int | None:
             return place
         place += step
     return None
+
+
+def claimed_numbers(path: Path, offset: int, count: int, address_bytes: int) -> int:
+    """Return how many numbers the rows of a dataset claim to have; the library would allocate them.
+
+    Parameters
+    ----------
+    offset, count : int
+        Where the first row's length and place in a heap are kept, and how many rows there are.
+    address_bytes : int
+        How many bytes the file's addresses have, by its superblock.
+
+    Raises
+    ------
+    UnreadableError
+        When the file ends before the last of them.
+
+    References
+    ----------
+    HDF5 file format specification, VIII.B "Disk Format: Data types of variable length".
+    """
+    step = 8 + address_bytes
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        table = stream.read(count * step)
+    if len(table) < count * step:
+        raise UnreadableError(path.name, f"{len(table)} bytes of rows", f"{count * step} bytes")
+    return sum(int.from_bytes(table[at : at + 4], "little") for at in range(0, len(table), step))

@@ -15,7 +15,8 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from neurodata.declare import FAMILIES, Declared, Value, scope_of
-from neurodata.errors import Problem
+from neurodata.errors import InvalidInputError, Problem
+from neurodata.secret import has_secret
 
 _FLAG = re.compile(r"""--set ((?:'[^']*'|"[^"]*"|[^\s'"])+)""")
 OTHER_WAY = "; or,"
@@ -23,7 +24,7 @@ HERE = "./"  # before a scope that would look like a key
 
 
 def check(facts: Mapping[str, Value]) -> None:
-    """Refuse facts of unknown keys or impossible values, whatever their scopes.
+    """Refuse facts of unknown keys, impossible values or secrets, whatever their scopes.
 
     Raises
     ------
@@ -31,6 +32,11 @@ def check(facts: Mapping[str, Value]) -> None:
         At the first of them.
     """
     for key, value in facts.items():
+        if has_secret(f"{key} {value}"):
+            raise InvalidInputError(
+                f"--set {key}", f"a secret in {value!r}", "none: facts are stored and published",
+                "leave it out",
+            )  # fmt: skip
         Declared({scope_of(str(key))[1]: value})
 
 

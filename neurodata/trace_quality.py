@@ -150,7 +150,7 @@ def is_neural(kind: str) -> bool:
     (True, False)
     """
     kind = kind.upper()
-    return kind in units.SIGNAL_BANDS or kind.startswith("MEG")
+    return kind in units.SIGNAL_BANDS or kind.startswith(("MEG", "NIRS"))
 
 
 def _kinds(node: xr.Dataset) -> list[str]:
@@ -168,7 +168,7 @@ def _marked_bad(node: xr.Dataset) -> Array:
 def _walk(node: xr.Dataset, main: xr.DataArray) -> Totals:
     span = span_s(node)
     step = span[2] if span else 0.0
-    segment = max(16, round(1 / step)) if step > 0 else 256
+    segment = max(16, min(round(1 / step), main.sizes["time"])) if step > 0 else 256
     totals = Totals(main.sizes["channel"], segment)
     for first, slab in slabs(main, "time"):
         part = slice(first, first + len(slab))

@@ -69,16 +69,16 @@ _EXACT: tuple[tuple[str, float, str, tuple[str, ...]], ...] = (
     ("rad/s", 1.0, "angular speed", ("rad/s", "rad s-1")),
     ("rad/s", pi / 180, "angular speed", ("deg/s", "°/s")),
     ("rad", pi / 180, "angle", ("deg", "°")),
-    ("ohm", 1.0, "resistance", ("Ohm", "Ω", "Ω")),
-    ("ohm", 1e3, "resistance", ("kOhm", "kΩ", "kΩ")),
-    ("ohm", 1e6, "resistance", ("MOhm", "Mohm", "MΩ", "MΩ")),
+    ("ohm", 1.0, "resistance", ("Ohm", "Ω", "\u2126")),
+    ("ohm", 1e3, "resistance", ("kOhm", "kΩ", "k\u2126")),
+    ("ohm", 1e6, "resistance", ("MOhm", "Mohm", "MΩ", "M\u2126")),
     ("degC", 1.0, "temperature", ("degC", "°C", "oC", "℃", "deg C")),
     ("K", 1.0, "temperature", ("K",)),
     ("Pa", 133.322387415, "pressure", ("mmHg",)),
     ("s", 60.0, "time", ("min",)),
     ("s", 3600.0, "time", ("h",)),
     ("Hz", 1e6, "frequency", ("MHz",)),
-    ("m", 1e-10, "length", ("Å", "Å")),
+    ("m", 1e-10, "length", ("Å", "\u212b")),
     ("HU", 1.0, "radiodensity", ("HU",)),
     ("mol/m3", 1e3, "amount concentration", ("mol/L", "mol/l", "mol/dm3", "mol/dm^3")),
     ("mol/m3", 1.0, "amount concentration", ("mM", "mmol/L", "mmol/l", "mol/m3", "mol/m^3")),
@@ -202,7 +202,7 @@ def to_si(spelling: str | None, where: str, channel: str = "*") -> Unit:
         text = text.replace(micro, "u")
     unit = _BY_SYMBOL.get(text) or _BY_WORD.get(text.lower())
     if unit is None:
-        flag = f"units.{channel}=uV"
+        flag = f"units.{channel}=<unit>"
         raise MissingFactError(
             f"{where}: {channel}" if channel != "*" else where,
             f"the unit {spelling!r}" if text else "no unit",
@@ -260,6 +260,8 @@ class Band:
 # MEG: 50-500 fT evoked, some pT of rhythms, below noise of some fT per root Hz, and unshielded
 #   disturbances of tens of pT (Hamalainen et al. 1993, doi:10.1103/RevModPhys.65.413);
 #   gradients over a baseline of 16.8 mm.
+# Haemoglobin: changes of some tenths to some tens of micromol per litre (Scholkmann et al. 2014,
+#   doi:10.1016/j.neuroimage.2013.05.004).
 # dF/F: GCaMP noise 0.01, transients up to some hundred per cent (Chen et al. 2013,
 #   doi:10.1038/nature12354).
 SIGNAL_BANDS: dict[str, tuple[Band, ...]] = {
@@ -267,6 +269,7 @@ SIGNAL_BANDS: dict[str, tuple[Band, ...]] = {
     "ECOG": (Band("V", 1e-6, 2e-3),),
     "SEEG": (Band("V", 1e-6, 2e-3),),
     "DBS": (Band("V", 2e-7, 2e-3),),
+    "IEEG": (Band("V", 2e-7, 2e-3),),
     "LFP": (Band("V", 1e-6, 2e-3),),
     "EOG": (Band("V", 5e-7, 3e-3),),
     "ECG": (Band("V", 3e-6, 5e-3),),
@@ -275,16 +278,19 @@ SIGNAL_BANDS: dict[str, tuple[Band, ...]] = {
     "MEGGRADAXIAL": (Band("T", 1e-15, 5e-11),),
     "MEGGRADPLANAR": (Band("T/m", 5e-14, 2e-9),),
     "ROI": (Band("dF/F", 1e-3, 10.0),),
+    **dict.fromkeys(("NIRSCWHBO", "NIRSCWHBR", "NIRSCWHBT"), (Band("mol/m3", 1e-5, 0.1),)),
 }
 
 # Samples (frames) a second; own judgement, wide on purpose. Amplifiers run at 100 Hz to 100 kHz,
-# imaging at one volume in 20 s (light sheet) to kHz (line scans), fMRI repeats in 0.05-30 s.
+# imaging at one volume in 20 s (light sheet) to kHz (line scans), fNIRS at 1-250 Hz, fMRI repeats
+# in 0.05-30 s.
 RATE_BANDS: dict[str, Band] = {
     "calcium": Band("Hz", 0.05, 5e3),
     "eeg": Band("Hz", 20.0, 1e5),
     "ieeg": Band("Hz", 20.0, 1e5),
     "meg": Band("Hz", 20.0, 1e5),
     "ecg": Band("Hz", 20.0, 1e5),
+    "nirs": Band("Hz", 0.2, 1e3),
     "fmri": Band("Hz", 1 / 30, 20.0),
 }
 

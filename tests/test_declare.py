@@ -60,6 +60,19 @@ def test_facts_of_another_form_are_refused(facts: Any) -> None:
         Declared(facts)
 
 
+@pytest.mark.parametrize(
+    "setting",
+    ["rate_hz=<Hz>", "directed=0|1", "voxel_um=<y>,<x>", "units.a|b=<unit>", "axes=x,y|y,x"],
+)
+def test_a_value_that_is_still_open_is_refused(setting: str) -> None:
+    with pytest.raises(InvalidInputError, match="still to be chosen"):
+        Declared(parse([setting]))
+
+
+def test_names_may_hold_what_marks_an_open_value() -> None:
+    Declared(parse(["columns.weight=a|b", "variables.signal=<x>", "units.a|b=uV", "table=a|b"]))
+
+
 @pytest.mark.parametrize("text", ["ten", True, "inf", "1,2", [1, 2], []])
 def test_a_number_is_one_finite_number(text: Any) -> None:
     with pytest.raises(InvalidInputError, match="rate_hz"):
@@ -91,7 +104,7 @@ def test_a_shell_reads_a_printed_flag_as_it_is_meant(channel: str) -> None:
     with pytest.raises(MissingFactError) as caught:
         to_si("furlong", "a.edf", channel)
     words = shlex.split(caught.value.hint.removeprefix("declare it: "))
-    assert parse(words[1:]) == {f"units.{channel}": "uV"}
+    assert parse(words[1:]) == {f"units.{channel}": "<unit>"}
     fact = f"columns.{channel}=x"
     assert shlex.split(missing("a", "b", "c", fact).hint)[-1] == fact
 

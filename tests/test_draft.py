@@ -36,7 +36,7 @@ def test_a_draft_becomes_a_pipeline_that_runs(mixed: Path, tmp_path: Path) -> No
     made = draft(mixed)
     assert made.path == mixed.with_name("thrown_together.yaml")
     text = made.path.read_text()
-    assert "voxel_um" in text
+    assert "voxel_um: <y>,<x>  # wanted by synthetic_plane.tif; choose the value" in text
     with pytest.raises(PipelineError, match=r"title: .*TODO"):
         read_pipeline(made.path)
     found = yaml.safe_load(text)

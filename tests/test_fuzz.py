@@ -11,19 +11,30 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import h5py
 import numpy as np
+import pyarrow.feather
+import pyarrow.ipc
 import pytest
 import tifffile
 import yaml
 
-from neurodata import schema
+from neurodata import safe_feather, schema
 from neurodata.declare import Declared
 from neurodata.errors import RefusedError, UnreadableError
 from neurodata.ingestion import ingest
-from neurodata.readers import TABLE, adjacency, brainvision, delimited, edgelist, tiff_image
+from neurodata.readers import (
+    TABLE,
+    adjacency,
+    brainvision,
+    delimited,
+    edgelist,
+    graphml,
+    tiff_image,
+)
 from neurodata.recognise import recognise
 from neurodata.safe import Raw
 from neurodata.safe_hdf5 import open_hdf5
@@ -32,7 +43,7 @@ from tests.fuzz.damage import ALL, Damage, Valid, draw
 from tests.fuzz.judge import judge
 from tests.fuzz.server import MIB, Limits, Server
 from tests.fuzz.stated import STATED
-from tests.readers import test_brainvision, test_wfdb
+from tests.readers import test_brainvision, test_graphml, test_wfdb
 
 ROOT = Path(__file__).parents[1]
 CASES = 30
@@ -166,6 +177,42 @@ def test_a_table_with_trash_after_its_end_is_no_adjacency(tmp_path: Path) -> Non
     table = b"0 1 2\n1 0 3\n2 3 0\n"
     path.write_bytes(table * 300 + b"\0\xff")
     assert adjacency.sniff((table * 300)[:4096], path) is False
+
+
+@pytest.mark.parametrize("module", [adjacency, edgelist])
+def test_a_table_with_names_and_trash_after_its_end_is_none(
+    module: ModuleType, tmp_path: Path
+) -> None:
+    path = tmp_path / "synthetic.csv"
+    table = b"cell,other,weight\nA,B,1\nA,C,2\nB,C,3\n"
+    path.write_bytes(table + b"D,E,4\n" * 900 + b"\0")
+    assert module.sniff(table, path) is False
+
+
+def test_a_feather_batch_larger_than_its_block_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "synthetic.feather"
+    pyarrow.feather.write_feather(pyarrow.table({"a": [1, 2, 3]}), path, compression="lz4")
+    whole = path.read_bytes()
+    with pyarrow.ipc.open_file(path) as file:
+        stated = (file.get_batch(0).nbytes + 16).to_bytes(8, "little")
+    changed = 0
+    for at in range(len(whole) - 8):
+        if whole[at : at + 8] == stated:
+            path.write_bytes(whole[: at + 6] + b"\1" + whole[at + 7 :])
+            changed += 1
+            with pytest.raises(UnreadableError) as refusal:
+                list(safe_feather.batches(path, ["a"]))
+            assert "Memory" not in refusal.value.found
+    assert changed
+
+
+def test_a_prefix_without_a_namespace_is_refused(tmp_path: Path) -> None:
+    path = test_graphml.TestGraphml().make(tmp_path)
+    path.write_bytes(
+        path.read_bytes().replace(b"<node ", b"<q:node ", 1).replace(b"</node>", b"</q:node>", 1)
+    )
+    with pytest.raises(UnreadableError, match="no readable GraphML"):
+        graphml.read(Raw(tmp_path, (path,)), Declared({"weight_units": "1"}))
 
 
 @pytest.mark.parametrize("cell", ["7" * 5000, "9" * 30])

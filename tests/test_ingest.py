@@ -27,6 +27,7 @@ from neurodata.pipeline import names
 from neurodata.plan import plan
 from neurodata.readers import TABLE, reader
 from neurodata.store import Store, open_store
+from tests.chosen import chosen
 from tests.invariants import assert_store_ok
 
 ROOT = Path(__file__).parents[1]
@@ -590,7 +591,7 @@ def flags(hint: str) -> list[str]:
 
 
 def settle(raw: Path, store: Path, attempts: int = 4) -> list[str]:
-    """Ingest, and while a fact is wanting add the flag that the refusal prints; return them."""
+    """Ingest, and while a fact is wanting choose what the refusal prints; return the settings."""
     given: list[str] = []
     for _ in range(attempts + 1):
         result = ingest(raw, store=store, declare=parse(given))
@@ -598,7 +599,7 @@ def settle(raw: Path, store: Path, attempts: int = 4) -> list[str]:
             return given
         (refusal,) = [p for e in result.entries for p in errors(e.problems)]
         assert_complete(refusal)
-        wanted = flags(refusal.hint)
+        wanted = [chosen(flag) for flag in flags(refusal.hint)]
         assert wanted, refusal
         assert not set(wanted) & set(given), refusal
         given += wanted

@@ -21,6 +21,7 @@ from neurodata.ingestion import ingest
 from neurodata.plan import Job, Plan, plan
 from neurodata.scope import resolve
 from neurodata.store import open_store
+from tests.chosen import chosen
 from tests.mixed_folder import throw_together
 
 pytestmark = pytest.mark.acceptance
@@ -205,10 +206,10 @@ def test_the_printed_flags_settle_all_but_what_is_damaged(
     flat: Path, first: tuple[str, Path]
 ) -> None:
     text, store = first
-    settings = settings_of(text)
+    settings = [chosen(setting) for setting in settings_of(text)]
     for _ in range(2):  # what is wanted only once the first facts are known
         result = ingest(flat, store=store, declare=parse(settings))
-        settings += result.settings
+        settings += map(chosen, result.settings)
     failed = {entry.id for entry in result.entries if entry.status == "failed"}
     assert failed == {"flat/truncated"}
     assert len(open_store(store).ids()) == len(RECORDINGS) - 1
@@ -235,7 +236,7 @@ def test_the_exit_code_is_0_once_everything_is_settled(
     argv = ["ingest", str(clean), "--direct", "--store", str(tmp_path / "s"), "--json"]
     there = {job.recording for job in plan(clean).jobs}
     fitting = [s for s in settings_of(text) if scope_of(s)[0] in there]
-    flags = [word for setting in fitting for word in ("--set", setting)]
+    flags = [word for setting in fitting for word in ("--set", chosen(setting))]
     ran = CliRunner().invoke(app, [*argv, *flags])
     assert ran.exit_code == 0, ran.stdout
     assert len(json.loads(ran.stdout)["items"]) == 5
@@ -245,12 +246,12 @@ def test_a_first_pipeline_for_the_folder_runs_when_filled_in(flat: Path, tmp_pat
     made = draft(flat, tmp_path / "lab.yaml")
     rows = {row["recording"]: row for row in made.recordings}
     assert len(rows) == len(RECORDINGS)
-    assert rows["img2d"]["to declare"] == "voxel_um=0.5,0.5"
+    assert rows["img2d"]["to declare"] == "voxel_um=<y>,<x>"
     lines = made.path.read_text().splitlines()
-    assert "# img2d:voxel_um: [0.5, 0.5]  # wanted by img2d.tif; the value is an example" in lines
+    assert "# img2d:voxel_um: <y>,<x>  # wanted by img2d.tif; choose the value" in lines
     start = lines.index("# declare:")
     filled = [f"  {line[2:]}" if line.startswith("# ") and at > start else line.removeprefix("# ")
               if at == start else line for at, line in enumerate(lines)]  # fmt: skip
     found = yaml.safe_load("\n".join(filled))
-    assert found["declare"]["F:rate_hz"] == 30
+    assert found["declare"]["F:rate_hz"] == "<Hz>"
     assert found["expect"] == {"recordings": len(RECORDINGS)}

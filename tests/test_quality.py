@@ -139,6 +139,34 @@ def test_an_absurd_rate_and_a_trigger_among_the_signals_are_warnings() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "symbol", "scale", "hint"),
+    [
+        ("IEEG", "V", 1e-4, "10^3"),
+        ("NIRSCWHBO", "mol/m3", 1e-2, "10^3"),
+        ("NIRSCWHBR", "mol/m3", 1e-8, "10^-3"),
+    ],
+)
+def test_slips_of_other_types_are_named(kind: str, symbol: str, scale: float, hint: str) -> None:
+    raw = synthetic_traces()
+    raw["scale"] = raw["scale"] * 0 + scale
+    raw = raw.assign_attrs(units=symbol).assign_coords(
+        type=("channel", [kind] * 3), units=("channel", [symbol] * 3)
+    )
+    modality = "nirs" if kind.startswith("NIRS") else "ieeg"
+    (problem,) = schema.validate(recording(modality, series=raw))
+    assert problem.found.startswith(f"{kind} with a median standard deviation of ")
+    assert hint in problem.hint
+
+
+def test_a_slow_nirs_and_a_rate_of_any_size_are_warnings_only() -> None:
+    for rate_hz in (0.01, 1e30):
+        series = synthetic_traces().assign_attrs(rate_hz=rate_hz)
+        series = series.assign_coords(type=("channel", ["NIRSCWAMPLITUDE"] * 3))
+        (problem,) = schema.validate(recording("nirs", series=series))
+        assert (problem.level, problem.where) == ("warning", "series: rate_hz")
+
+
 def test_rectified_calcium_is_not_clipped() -> None:
     tree = synthetic_calcium()
     data = tree["traces"].to_dataset(inherit=False)

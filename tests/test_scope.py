@@ -122,12 +122,12 @@ def test_a_refusal_among_several_prints_its_own_scope_and_one_alone_none(planes:
     several = ingest(planes, store=planes.parent / "s")
     hints = [p.hint for e in several.entries for p in e.problems if p.level == "error"]
     assert hints == [
-        f"declare it: --set synthetic_{name}:voxel_um=0.5,0.5" for name in ("one", "three", "two")
+        f"declare it: --set 'synthetic_{name}:voxel_um=<y>,<x>'" for name in ("one", "three", "two")
     ]
-    assert several.settings == ("voxel_um=0.5,0.5",)
+    assert several.settings == ("voxel_um=<y>,<x>",)
     alone = ingest(planes / "synthetic_one.tif", store=planes.parent / "s")
     (hint,) = [p.hint for e in alone.entries for p in e.problems if p.level == "error"]
-    assert hint == "declare it: --set voxel_um=0.5,0.5"
+    assert hint == "declare it: --set 'voxel_um=<y>,<x>'"
 
 
 def test_the_side_file_may_have_scopes_and_the_command_line_wins(

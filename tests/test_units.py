@@ -81,14 +81,14 @@ def test_lumens_are_known_to_be_a_placeholder() -> None:
 def test_what_is_not_stated_is_refused_with_the_flag_that_settles_it(spelling: str | None) -> None:
     with pytest.raises(MissingFactError) as caught:
         units.to_si(spelling, "a.edf", "Cz")
-    assert caught.value.hint == "declare it: --set units.Cz=uV"
+    assert caught.value.hint == "declare it: --set 'units.Cz=<unit>'"
     assert caught.value.where == "a.edf: Cz"
 
 
 def test_the_flag_is_quoted_where_a_shell_would_split_it() -> None:
-    with pytest.raises(MissingFactError, match=r"--set 'units\.EEG Fp1=uV'"):
+    with pytest.raises(MissingFactError, match=r"--set 'units\.EEG Fp1=<unit>'"):
         units.to_si("", "a.edf", "EEG Fp1")
-    with pytest.raises(MissingFactError, match=r"--set 'units\.\*=uV'"):
+    with pytest.raises(MissingFactError, match=r"--set 'units\.\*=<unit>'"):
         units.to_si("", "a.edf")
 
 
@@ -165,3 +165,97 @@ def test_real_sizes_are_plausible_and_their_slips_are_not(
         wrong = size * 10.0**power
         assert not band.low <= wrong <= band.high
         assert power in list(units.slips(wrong, band))
+
+
+# From the SI Brochure (9th edition) and, for mmHg, NIST SP 811 appendix B.8: value of one unit.
+DEFINED = [
+    ("T m-1", "T/m", 1.0), ("T/cm", "T/m", 100.0), ("pT/cm", "T/m", 1e-10), ("fT/m", "T/m", 1e-15),
+    ("m s-1", "m/s", 1.0), ("cm/s", "m/s", 0.01), ("mm/s", "m/s", 0.001),
+    ("meters per second", "m/s", 1.0), ("m s-2", "m/s2", 1.0), ("rad/s", "rad/s", 1.0),
+    ("deg/s", "rad/s", 0.017453292519943295), ("degrees", "rad", 0.017453292519943295),
+    ("mrad", "rad", 0.001), ("mv", "V", 0.001), ("uv", "V", 1e-6), ("kV", "V", 1000.0),
+    ("pV", "V", 1e-12), ("\u2126", "ohm", 1.0), ("\u03a9", "ohm", 1.0), ("k\u03a9", "ohm", 1e3),
+    ("M\u2126", "ohm", 1e6), ("kiloohms", "ohm", 1e3), ("degC", "degC", 1.0), ("K", "K", 1.0),
+    ("kelvin", "K", 1.0), ("degrees celsius", "degC", 1.0), ("mmHg", "Pa", 133.322387415),
+    ("kPa", "Pa", 1e3), ("kN", "N", 1e3), ("h", "s", 3600.0), ("hours", "s", 3600.0),
+    ("minutes", "s", 60.0), ("msec", "s", 1e-3), ("usec", "s", 1e-6), ("ns", "s", 1e-9),
+    ("MHz", "Hz", 1e6), ("\u212b", "m", 1e-10), ("angstroms", "m", 1e-10), ("nT", "T", 1e-9),
+    ("femtoamperes", "A", 1e-15), ("centimetres", "m", 0.01), ("mS", "S", 1e-3),
+    ("mol/L", "mol/m3", 1e3), ("mM", "mol/m3", 1.0), ("uM", "mol/m3", 1e-3),
+    ("nM", "mol/m3", 1e-6), ("M cm", "mol/m2", 10.0), ("M mm", "mol/m2", 1.0),
+    ("mM cm", "mol/m2", 0.01), ("mM mm", "mol/m2", 1e-3), ("uM cm", "mol/m2", 1e-5),
+    ("uM mm", "mol/m2", 1e-6), ("BQML", "Bq/ml", 1.0), ("kBq/ml", "Bq/ml", 1e3),
+    ("MBq/mL", "Bq/ml", 1e6), ("GML", "g/ml", 1.0), ("CNTS", "count", 1.0), ("dB", "dB", 1.0),
+    ("lux", "lx", 1.0), ("Hounsfield units", "HU", 1.0), ("z-score", "1", 1.0),
+    ("percent", "%", 1.0), ("%dF/F", "dF/F", 0.01), ("px", "pixel", 1.0), ("V/s", "V/s", 1.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spelling", "symbol", "value"), DEFINED)
+def test_units_are_worth_what_the_standards_define(
+    spelling: str, symbol: str, value: float
+) -> None:
+    unit = units.to_si(spelling, "a")
+    assert (unit.symbol, unit.placeholder) == (symbol, False)
+    assert unit.factor == pytest.approx(value, rel=1e-12)
+
+
+def test_what_is_missing_is_told_apart_from_what_is_unknown() -> None:
+    with pytest.raises(MissingFactError) as nothing:
+        units.to_si(" \x00", "a.edf")
+    with pytest.raises(MissingFactError) as strange:
+        units.to_si("furlong", "a.edf")
+    assert (nothing.value.where, nothing.value.found) == ("a.edf", "no unit")
+    assert strange.value.found == "the unit 'furlong'"
+
+
+# Sizes and rates as in the works that neurodata/units.py cites, stated here a second time:
+# who changes what is plausible changes which recordings are warned of.
+def test_the_limits_of_what_is_plausible() -> None:
+    def ends(bands: dict[str, units.Band]) -> dict[str, tuple[str, float, float]]:
+        return {kind: (band.symbol, band.low, band.high) for kind, band in bands.items()}
+
+    assert ends({kind: band for kind, (band,) in units.SIGNAL_BANDS.items()}) == {
+        "EEG": ("V", 0.3e-6, 1e-3), "ECOG": ("V", 1e-6, 2e-3), "SEEG": ("V", 1e-6, 2e-3),
+        "DBS": ("V", 0.2e-6, 2e-3), "LFP": ("V", 1e-6, 2e-3), "EOG": ("V", 0.5e-6, 3e-3),
+        "ECG": ("V", 3e-6, 5e-3), "EMG": ("V", 0.2e-6, 5e-3), "MEGMAG": ("T", 1e-15, 50e-12),
+        "MEGGRADAXIAL": ("T", 1e-15, 50e-12), "MEGGRADPLANAR": ("T/m", 5e-14, 2e-9),
+        "IEEG": ("V", 0.2e-6, 2e-3), "ROI": ("dF/F", 0.001, 10.0),
+        **dict.fromkeys(("NIRSCWHBO", "NIRSCWHBR", "NIRSCWHBT"), ("mol/m3", 1e-5, 0.1)),
+    }  # fmt: skip
+    amplifier = ("Hz", 20.0, 100_000.0)
+    assert ends(units.RATE_BANDS) == {
+        "calcium": ("Hz", 0.05, 5000.0), "eeg": amplifier, "ieeg": amplifier, "meg": amplifier,
+        "ecg": amplifier, "nirs": ("Hz", 0.2, 1000.0), "fmri": ("Hz", 1 / 30, 20.0),
+    }  # fmt: skip
+    assert ends(units.VOXEL_BANDS) == {
+        "mri": ("mm", 0.01, 20.0), "fmri": ("mm", 0.05, 20.0), "dwi": ("mm", 0.02, 20.0),
+        "ct": ("mm", 0.005, 20.0), "pet": ("mm", 0.1, 20.0),
+        "microscopy": ("um", 0.001, 100.0), "calcium": ("um", 0.05, 100.0),
+    }  # fmt: skip
+    assert ends(units.LOWEST_BANDS) == {"HU": ("HU", -4096.0, -200.0)}
+    assert ends(units.HIGHEST_BANDS) == {"Bq/ml": ("Bq/ml", 200.0, 1e8)}
+
+
+def test_a_band_holds_for_its_own_unit_and_type_only() -> None:
+    assert units.signal_band("eeg", "V") == units.SIGNAL_BANDS["EEG"][0]
+    assert units.signal_band("EEG", "a.u.") is None
+    assert units.signal_band("MISC", "V") is None
+
+
+def test_slips_are_powers_of_1000_and_both_ends_of_a_band_belong_to_it() -> None:
+    band = units.Band("V", 1.0, 2.0)
+    assert list(units.slips(0.0, band)) == []
+    from_zero = units.Band("V", 0.0, 2.0)
+    assert list(units.slips(1.0, from_zero)) == [3, 6, 9]
+    assert list(units.slips(0.0, from_zero)) == []
+    for power in (3, -3, 6, -6, 9, -9):
+        assert list(units.slips(10.0**power, band)) == [power]
+        assert list(units.slips(2.0 * 10.0**power, band)) == [power]
+        assert list(units.slips(2.1 * 10.0**power, band)) == []
+
+
+def test_only_magnetic_types_are_shown_in_femtotesla() -> None:
+    assert units.field_unit("EEG", "T") == ("T", 1.0)
+    assert units.field_unit("EEG", "T/m") == ("T/m", 1.0)
+    assert units.field_unit("MEGMAG", "V") == ("V", 1.0)

@@ -22,7 +22,7 @@ import xarray as xr
 from neurodata import safe
 from neurodata.declare import Declared, missing
 from neurodata.errors import UnknownFormatError, UnreadableError, need
-from neurodata.readers import bids
+from neurodata.readers import bids, remarks
 from neurodata.readers.channels import Channel, Clock, lazily, timeseries, unit_of
 from neurodata.readers.intervals import intervals
 from neurodata.readers.lacking import all_of
@@ -121,11 +121,11 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
         lengths_s = [length / layout.rate_hz for length in layout.lengths]
         label = [f"sweep {number}" for number in range(1, len(lengths_s) + 1)]
         nodes["sweeps"] = intervals(np.array(layout.starts_s), lengths_s, label)
-    if (tags := _tags(raw, layout)) is not None:
+    if (tags := _tags(raw, layout, declare)) is not None:
         nodes["tags"] = event_node(tags, raw, float(clock.at(clock.n)))
     raw.note("header", "date and time (no zone), names of folders and protocols, removed")
     if declare.text("modality") is None:
-        raise missing(raw.name, "nothing that tells the modality", "one", "modality=ieeg")
+        raise missing(raw.name, "nothing that tells the modality", "one", "modality=ieeg|...")
     attrs = {"modality": declare.text("modality"), "start_zone": "unknown", **bids.facts(raw)}
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=attrs), **nodes})
 
@@ -238,7 +238,7 @@ def _channel(name: str, row: Any, raw: Raw, declare: Declared) -> Channel:
 # tags
 
 
-def _tags(raw: Raw, layout: Layout) -> Events | None:
+def _tags(raw: Raw, layout: Layout, declare: Declared) -> Events | None:
     """Return the tags; neo looks for those of ABF1 at the wrong place, so they are read here."""
     start = safe.head(raw.main, 6 * BLOCK)
     if start[:4] == b"ABF2":
@@ -251,6 +251,7 @@ def _tags(raw: Raw, layout: Layout) -> Events | None:
     rows = safe.memmap(raw.main, np.dtype("u1"), (count, length), block * BLOCK)
     found = [TAG.unpack(row[: TAG.size].tobytes()) for row in rows]
     label = [text.split(b"\0")[0].decode("latin-1").strip() or "tag" for _, text, _, _ in found]
+    label = remarks.passed(label, raw, declare, "tags")
     start_s = np.array([at * layout.tick_s for at, _, _, _ in found], "f8")
     kinds = np.array([kind for _, _, kind, _ in found], "int16")
     return Events(start_s, label, {"kind": kinds})

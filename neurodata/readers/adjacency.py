@@ -167,7 +167,7 @@ def of_edges(
     what = "what rows and columns are"
     if one_way:
         what += " (directed=0 if edges have no direction and each is listed once)"
-    lacking = [] if oriented else [(what, "axes=source,target")]
+    lacking = [] if oriented else [(what, "axes=source,target|target,source")]
     require_none(raw, "a matrix of numbers alone", lacking + [WEIGHT_UNITS] * (units is None))
     if directed is False and not mirrored and not one_way:
         raise InvalidInputError(

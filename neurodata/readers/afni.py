@@ -28,6 +28,7 @@ from neurodata.readers.afni_header import (
 from neurodata.readers.delimited import text_array
 from neurodata.readers.nifti_space import check_affine, check_sizes, fourth_axis, regular_clock
 from neurodata.readers.nifti_voxels import StoredVoxels, lazy, volume_node, warn_of_surplus
+from neurodata.readers.personal_keys import kinds_of
 from neurodata.safe import Raw
 
 __all__ = ["EXTRA", "SUFFIXES", "members", "read", "sniff"]
@@ -96,7 +97,7 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     elif kind == "image":
         node = _with_labels(raw, node, header)
     if removed := [name for name in header.attributes if name in FREE_TEXT or "NOTE" in name]:
-        raw.note("header", f"free text, removed: {', '.join(removed)}")
+        raw.note("header", f"free text, removed: {kinds_of(removed)}")
     tree = xr.DataTree.from_dict({kind: node})
     tree.attrs = {**bids.facts(raw), "modality": "fmri" if kind == "bold" else "mri"}
     return tree

@@ -20,6 +20,7 @@ from neurodata.readers import bids, delimited
 from neurodata.readers.delimited import Numbers, numbers, text_array
 from neurodata.readers.graph import WEIGHT_UNITS, Edges, graph, list_findings, require_none
 from neurodata.readers.named_matrix import EXACT
+from neurodata.readers.personal_keys import kinds_of
 from neurodata.safe import Raw
 
 Attributes = Sequence[Mapping[str, Any]]
@@ -27,6 +28,7 @@ INT64 = range(-(2**63), 2**63)
 # What networkx raises on damaged text; all of it is turned into UnreadableError.
 DAMAGE = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError,
+    SyntaxError,  # ElementTree's, of prefixes without a namespace
 )  # fmt: skip
 
 
@@ -86,8 +88,8 @@ def tree(
 
 def note_removed(raw: Raw, names: Iterable[str]) -> None:
     """Tell what the file says of the graph as a whole, which is not kept."""
-    if removed := sorted(names):
-        raw.note("graph", f"facts of the whole graph, removed: {', '.join(removed)}")
+    if removed := set(names):
+        raw.note("graph", f"facts of the whole graph, removed: {kinds_of(removed)}")
 
 
 def _role(declare: Declared, role: str, attributes: Attributes) -> str | None:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from neurodata import safe
 from neurodata.declare import Declared
 from neurodata.errors import UnreadableError
+from neurodata.readers.personal_keys import kinds_of
 from neurodata.safe import Raw
 
 if TYPE_CHECKING:
@@ -348,5 +349,5 @@ def _participant(raw: Raw, path: Path, subject: str) -> dict[str, Any]:
         attrs["species"] = species[0].upper() + species[1:].lower()
     row.pop("participant_id")
     if row:
-        raw.note(path.name, f"personal columns, removed: {', '.join(sorted(row))}")
+        raw.note(path.name, f"personal columns, removed: {kinds_of(row)}")
     return attrs

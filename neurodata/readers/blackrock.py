@@ -18,14 +18,14 @@ import xarray as xr
 
 from neurodata.declare import Declared
 from neurodata.errors import UnreadableError, need
-from neurodata.readers import bids
+from neurodata.readers import bids, remarks
 from neurodata.readers.blackrock_packets import Marks, Sampled, marks, sampled
 from neurodata.readers.channels import Channel, Clock, lazily, timeseries, unit_of
 from neurodata.readers.delimited import text_array
 from neurodata.readers.lacking import all_of
 from neurodata.readers.neo_raw import EXTRA, Events, event_node, modality
 from neurodata.readers.spike_rows import Block, grouped, spikes
-from neurodata.safe import Raw
+from neurodata.safe import Raw, start
 
 __all__ = ["EXTRA", "SUFFIXES", "members", "read", "sniff"]
 
@@ -90,15 +90,14 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     origin_s = _origin_s(signals, found)
     nodes, end_s = _signals(raw, signals, origin_s, declare)
     for one in found:
-        nodes.update(_marks(raw, one, origin_s, end_s))
+        nodes.update(_marks(raw, one, origin_s, end_s, declare))
     raw.note("headers", "comments, applications and dates (no zone), removed")
     attrs = {"modality": modality(raw, declare, bool(signals)), "start_zone": "unknown"}
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs={**attrs, **bids.facts(raw)}), **nodes})
 
 
 def _magic(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        return stream.read(8)
+    return start(path, 8)
 
 
 def _origin_s(signals: Sequence[Sampled], found: Sequence[Marks]) -> float:
@@ -169,7 +168,9 @@ def _text(value: bytes) -> str:
 # spikes and events
 
 
-def _marks(raw: Raw, one: Marks, origin_s: float, end_s: float | None) -> dict[str, xr.Dataset]:
+def _marks(
+    raw: Raw, one: Marks, origin_s: float, end_s: float | None, declare: Declared
+) -> dict[str, xr.Dataset]:
     ids = np.asarray(one.packets["id"])
     nodes: dict[str, xr.Dataset] = {}
     is_spike = (ids >= 1) & (ids <= LAST_ELECTRODE)
@@ -177,7 +178,7 @@ def _marks(raw: Raw, one: Marks, origin_s: float, end_s: float | None) -> dict[s
         nodes["spikes"] = _spikes(raw, one, is_spike, origin_s, end_s)
     is_event = (ids == 0) | (ids == COMMENT)
     if is_event.any():
-        nodes["events"] = event_node(_events(one, is_event, origin_s), raw, end_s)
+        nodes["events"] = event_node(_events(one, is_event, origin_s, raw, declare), raw, end_s)
     left = int((~is_spike & ~is_event).sum())
     if left:
         raw.note("packets", f"{left} of video, tracking or configuration, left out")
@@ -213,19 +214,24 @@ def _blocks(row: npt.NDArray[np.int64], at_s: npt.NDArray[np.float64]) -> Iterat
         yield row[part], {"time_s": at_s[part]}
 
 
-def _events(one: Marks, chosen: npt.NDArray[np.bool_], origin_s: float) -> Events:
+def _events(
+    one: Marks, chosen: npt.NDArray[np.bool_], origin_s: float, raw: Raw, declare: Declared
+) -> Events:
     packets = np.asarray(one.packets[chosen])
     start_s = packets["at"].astype("f8") / one.ticks_hz - origin_s
-    label = []
+    label, comments = list[str](), list[str]()
     for packet in packets:
         if packet["id"] == COMMENT:
             wide = packet["kind"] == 1
             text = bytes(packet["rest"])[2:]
             text = text + b"\0" * (len(text) % 2) if wide else text
             decoded = text.decode("utf-16-le" if wide else "latin-1", "replace")
-            label.append(decoded.split("\0")[0].strip() or "comment")
+            comments.append(decoded.split("\0")[0].strip() or "comment")
+            label.append("")
         else:
             label.append("serial input" if packet["kind"] & 128 else "digital input")
+    texts = iter(remarks.passed(comments, raw, declare, "events"))
+    label = [text or next(texts) for text in label]
     columns: dict[str, npt.NDArray[np.generic]] = {
         "value": np.where(packets["id"] == COMMENT, -1, packets["input"].astype("int32"))
     }

@@ -24,6 +24,7 @@ from neurodata import safe, safe_xml
 from neurodata.declare import Declared, missing
 from neurodata.errors import InvalidInputError, RefusedError, UnreadableError
 from neurodata.readers.delimited import NUMBER
+from neurodata.readers.personal_keys import kinds_of
 from neurodata.safe import Raw
 
 FILE = ("filename", "file_name", "image", "image_name", "image_path", "path")
@@ -108,6 +109,8 @@ def coco(path: Path, image: str, raw: Raw) -> Listing:
     mine = [mark for mark in marks if mark.get("image_id") == own[0]["id"]]
     if bare := [mark for mark in mine if "bbox" not in mark]:
         raw.note(path.name, f"{len(bare)} annotations without a box", "", "left out")
+    found = "removed: all but names, sizes, boxes and classes"
+    raw.note(path.name, found, "", "it may name a person")
     if any("segmentation" in mark for mark in mine):
         raw.note(path.name, "outlines of objects", "", "left out: boxes alone are read")
     boxes = [_coco_box(mark, names, path) for mark in mine if "bbox" in mark]
@@ -157,7 +160,7 @@ def voc(path: Path, raw: Raw) -> Listing:
     facts, objects = _voc(path)
     left = {name.partition("/")[0] for name in facts} - {"filename", "size", "segmented", "object"}
     if left:
-        raw.note(path.name, f"removed: {', '.join(sorted(left))}", "", "they may name a person")
+        raw.note(path.name, f"removed: {kinds_of(left)}", "", "they may name a person")
     boxes: list[Box] = []
     for number, each in enumerate(objects):
         where = f"{path.name}: object {number + 1}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -200,6 +201,33 @@ def _list_findings(listing: Listing, size_yx: tuple[int, int], path: Path, raw: 
         raw.warn(path.name, f"{twice} boxes that repeat another", "each once", "kept")
     if not listing.boxes:
         raw.note(path.name, f"no boxes of {raw.name}")
+    _compare(path, raw)
+
+
+def _compare(path: Path, raw: Raw) -> None:
+    """Tell of images that a list of many leaves out, and of those that are not there; once."""
+    stat = path.stat()
+    listed, there = _names(path, raw.root, (stat.st_size, stat.st_mtime_ns))
+    if raw.main.name != min(listed & there, default=""):
+        return
+    if absent := listed - there:
+        raw.note(path.name, f"boxes of {len(absent)} images that are not there, left out")
+    if others := there - listed:
+        raw.warn(
+            path.name, f"nothing of {len(others)} images beside, e.g. {min(others)}",
+            "every image, if only without boxes", "they are read, if at all, without boxes",
+        )  # fmt: skip
+
+
+@lru_cache(1)
+def _names(path: Path, root: Path, stamp: tuple[int, int]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names of images that a list of many knows, and of those below a folder."""
+    kind = path.suffix.lower()
+    if kind not in (".json", ".csv"):
+        return frozenset(), frozenset()
+    listed = (box_lists.coco_files if kind == ".json" else box_lists.csv_files)(path)
+    images = (each.name for each in root.rglob("*") if each.suffix.lower() in SUFFIXES)
+    return listed, frozenset(images)
 
 
 def _node(listing: Listing) -> xr.Dataset:

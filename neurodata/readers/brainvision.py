@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import xarray as xr
 from neurodata import safe
 from neurodata.declare import Declared
 from neurodata.errors import UnreadableError
-from neurodata.readers import bids
+from neurodata.readers import bids, remarks
 from neurodata.readers.brainvision_header import (
     Layout,
     Section,
@@ -51,6 +51,7 @@ EXTRA = "eeg"
 _FIRST_LINE = re.compile(rb"(?:\xef\xbb\xbf)?Brain ?Vision Data Exchange Header File")
 _NAMED = re.compile(r"^\s*(?:DataFile|MarkerFile)\s*=\s*(.*?)\s*$", re.MULTILINE | re.IGNORECASE)
 _DATE = re.compile(r"\d{20}")
+COMMENT = "comment"
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     clock.require(raw.name)
     nodes = _nodes(raw, layout, channels, clock)
     if markers:
-        nodes["annotations"] = _annotations(markers, clock, channels)
+        shown = _without_remarks(markers, raw, declare)
+        nodes["annotations"] = _annotations(shown, clock, channels)
     end_s = float(clock.at(layout.samples))
     if (events := bids.events(raw, end_s)) is not None:
         nodes["events"] = events
@@ -265,6 +267,14 @@ def _date_us(raw: Raw, marker: Marker) -> int:
     hours, minutes, seconds = (int(marker.date[place : place + 2]) for place in (8, 10, 12))
     whole_s = (hours * 60 + minutes) * 60 + seconds
     return int(day.astype("int64")) + whole_s * 1_000_000 + int(marker.date[14:])
+
+
+def _without_remarks(markers: Sequence[Marker], raw: Raw, declare: Declared) -> list[Marker]:
+    """Return the markers; the texts of comments are what people wrote."""
+    places = [n for n, marker in enumerate(markers) if marker.kind.casefold() == COMMENT]
+    texts = remarks.passed([markers[n].text for n in places], raw, declare, "markers")
+    passed = dict(zip(places, texts, strict=True))
+    return [replace(marker, text=passed.get(n, marker.text)) for n, marker in enumerate(markers)]
 
 
 def _annotations(

@@ -138,7 +138,7 @@ def _clock(file: h5py.File, n: int, raw: Raw, declare: Declared) -> Clock:
     item, declared = _numbers(file, RATE), declare.number("rate_hz")
     stated = float(item[()]) if item is not None and item.size == 1 and not item.shape else None
     if declared is not None or stated is None:
-        rate_hz = declare.need_number("rate_hz", raw.name, f"no frame rate in {RATE}", "30")
+        rate_hz = declare.need_number("rate_hz", raw.name, f"no frame rate in {RATE}", "<Hz>")
         if stated is not None and stated != rate_hz:
             raw.warn(RATE, f"a rate of {stated} Hz", f"{rate_hz} Hz, as declared")
     else:

@@ -34,6 +34,15 @@ NODES = {
     ),
 }
 OTHER_NODE, OTHER_TYPE = "misc", "MISC"
+TYPES = frozenset((
+    *NODES, OTHER_TYPE, "ACCEL", "ADC", "ANGACCEL", "AUDIO", "DAC", "EKG", "EYEGAZE", "FITERR",
+    "GYRO", "HLU", "IEEG", "ITEMP", "JNTANG", "LATENCY", "LFP", "MAGN", "MEGGRADAXIAL",
+    "MEGGRADPLANAR", "MEGMAG", "MEGOTHER", "MEGREFGRADAXIAL", "MEGREFGRADPLANAR", "MEGREFMAG",
+    "NIRSCWAMPLITUDE", "NIRSCWFLUORESCENSEAMPLITUDE", "NIRSCWHBO", "NIRSCWHBR", "NIRSCWMUA",
+    "NIRSCWOPTICALDENSITY", "NONE", "ORNT", "OTHER", "PD", "POS", "REF", "STIM", "SYSCLOCK", "TRIG",
+    "VEL",
+))  # fmt: skip
+"""The types of BIDS 1.10, and what older side-cars have of the kind."""
 
 # Names of the 10-05 system (Oostenveld & Praamstra 2001, doi:10.1016/S1388-2457(00)00527-7),
 # the older T3-T6 of the 10-20 system and the earlobes and mastoids A1, A2, M1, M2.
@@ -148,6 +157,9 @@ def described(
     made = all_of(partial(_described, c, table.get(c.name, {}), raw, declared) for c in stated)
     if untyped := [c.name for c in made if c.kind == OTHER_TYPE and c.name not in table]:
         raw.note("labels", f"no type in {', '.join(untyped)}", "as in 'EEG Fp1' or channels.tsv")
+    if strange := [f"{c.name} {c.kind}" for c in made if c.name in table and c.kind not in TYPES]:
+        raw.warn("channels.tsv", f"unknown types: {', '.join(strange)}", "those of BIDS 1.10",
+                 "correct them, or the channels stay apart from the signal")  # fmt: skip
     return made
 
 
@@ -323,6 +335,6 @@ def modality_of(channels: Sequence[Channel], raw: Raw, declared: Declared) -> st
             "modality",
             "no channel type that states it; taken as eeg",
             "types in labels ('EEG Fp1') or in a BIDS channels.tsv",
-            "declare it: --set modality=ieeg",
+            "declare it: --set 'modality=eeg|ieeg|...'",
         )
     return stated or "eeg"

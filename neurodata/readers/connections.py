@@ -25,7 +25,7 @@ from neurodata.errors import InvalidInputError, NeurodataError, UnreadableError
 from neurodata.readers import bids, delimited
 from neurodata.readers.delimited import Numbers
 from neurodata.readers.graph import WEIGHT_UNITS, Edges, flag, graph, require_none
-from neurodata.readers.lengths import UM, scale_um
+from neurodata.readers.lengths import scale_um
 from neurodata.safe import Raw
 
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".feather")
@@ -135,7 +135,7 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     Returns
     -------
     xarray.DataTree
-        ``graph`` with ``weight (edge)``, ``roi (edge)``, ``kind (edge)`` and, in metres,
+        ``graph`` with ``weight (edge)``, ``roi (edge)``, ``kind (edge)`` and, in micrometres,
         ``edge_position (edge, axis)``, as far as they are there, and the neurons' columns (node).
 
     Raises
@@ -151,7 +151,7 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     require_none(
         raw, f"columns {', '.join(header)}", [WEIGHT_UNITS] * bool(roles.weight and not units)
     )
-    step_m = scale_um(raw, declare, "positions without a unit") * UM if roles.position else None
+    step_um = scale_um(raw, declare, "positions without a unit") if roles.position else None
     if left := [name for name in header if name not in roles.used]:
         raw.note("columns", f"left out: {', '.join(left)}")
     table = safe_columns.columns(raw.main, _separator(raw.main), roles.used)
@@ -161,8 +161,8 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     order = np.argsort(node_id, kind="stable")
     places = [order[np.searchsorted(node_id, ids, sorter=order)] for ids in (source, target)]
     carried = {"roi": table[roles.roi]} if roles.roi else {}
-    if step_m is not None:
-        parts = zip(AXES, roles.position, step_m, strict=True)
+    if step_um is not None:
+        parts = zip(AXES, roles.position, step_um, strict=True)
         carried |= {f"place_{axis}": table[name] * step for axis, name, step in parts}
     edges = Edges(
         places[0], places[1], table[roles.weight] if roles.weight else None,
@@ -311,7 +311,7 @@ def _graph(
     if not set(names) <= set(edges.columns):
         return made
     places = np.stack([made[name].values for name in names], axis=1)
-    made = made.drop_vars(names).assign(edge_position=(("edge", "axis"), places, {"units": "m"}))
+    made = made.drop_vars(names).assign(edge_position=(("edge", "axis"), places, {"units": "um"}))
     return made.assign_coords(axis=("axis", np.array(AXES, dtype=object)))
 
 

@@ -167,6 +167,8 @@ def rows_in(lines: Sequence[str]) -> list[list[str]]:
     >>> rows_in(["a b", "1\\t2"])
     [['a', 'b'], ['1', '2']]
     """
+    if not lines:
+        return []
     separator = separator_of(lines[-1])
     rows = [cells_of(line, separator) for line in lines]
     if len(rows[0]) == 1:

@@ -32,6 +32,7 @@ from neurodata.readers.dicom_series import (
 from neurodata.readers.dicom_space import Grid, arrange
 from neurodata.readers.nifti_space import fourth_axis
 from neurodata.readers.nifti_voxels import volume_node
+from neurodata.readers.personal_keys import DEFACED
 from neurodata.safe import Raw
 
 __all__ = ["EXTRA", "SUFFIXES", "aside", "members", "name", "read", "sniff"]
@@ -207,7 +208,10 @@ def _technical(images: Sequence[Image], grid: Grid) -> dict[str, float]:
 
 
 def _person(images: Sequence[Image]) -> dict[str, Any]:
-    """Return sex, age (90 at most) and maker where all files agree."""
+    """Return sex, age (90 at most) and maker where all files agree, and what pixels may show.
+
+    One file with a recognisable face, or text in its pixels, tells of all.
+    """
     found: dict[str, Any] = {}
     for key in ("sex", "age_years", "device"):
         stated = {image.words.get(key, "") for image in images}
@@ -215,4 +219,12 @@ def _person(images: Sequence[Image]) -> dict[str, Any]:
         if value:
             age = key == "age_years"
             found[key] = min(float(value), bids.AGE_CAP_YEARS) if age else value
+    for key, word, told in (
+        ("burned_in", "burned_in", {"YES": "yes", "NO": "no"}),
+        ("defaced", "recognisable", DEFACED),
+    ):
+        answers = {image.words.get(word, "") for image in images}
+        answer = "YES" if "YES" in answers else answers.pop() if len(answers) == 1 else ""
+        if answer:
+            found[key] = told[answer]
     return found

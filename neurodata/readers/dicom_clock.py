@@ -68,13 +68,13 @@ def _require_period(
     wanted = "volumes a second, or another meaning of the axis (--set axes=channel,z,y,x)"
     if any(image.facts.get("cardiac", 0) > 1 for image in images):
         where = f"{raw.name}: {label(CARDIAC)}"
-        raise missing(where, "phases of the heartbeat", wanted, "rate_hz=20")
+        raise missing(where, "phases of the heartbeat", wanted, "rate_hz=<Hz>")
     if stated_s is None:
-        raise missing(where, "none that all files state", wanted, "rate_hz=0.5")
+        raise missing(where, "none that all files state", wanted, "rate_hz=<Hz>")
     example = f"rate_hz={1 / stated_s:.6g}"
     if not REPETITION_S[0] <= stated_s <= REPETITION_S[1]:
         low, high = REPETITION_S
-        raise missing(where, f"{stated_s:g} s", f"{low:g} to {high:g} s", "rate_hz=0.5")
+        raise missing(where, f"{stated_s:g} s", f"{low:g} to {high:g} s", "rate_hz=<Hz>")
     if measured_s is not None:
         period_s, slack_s = measured_s
         if abs(period_s - stated_s) > AGREES * stated_s + slack_s:

@@ -19,6 +19,7 @@ INSTANCE, POSITION, ORIENTATION = 0x00200013, 0x00200032, 0x00200037
 TEMPORAL, VOLUMES, TEMPORAL_INDEX, DIMENSIONS = 0x00200100, 0x00200105, 0x00209128, 0x00209157
 SPACING, INTERCEPT, SLOPE = 0x00280030, 0x00281052, 0x00281053
 RESCALE_TYPE, PET_UNITS = 0x00281054, 0x00541001
+BURNED_IN, RECOGNISABLE = 0x00280301, 0x00280302
 SHARED, EACH = 0x52009229, 0x52009230
 # Functional groups: plane position, plane orientation, pixel measures, frame content, pixel value
 # transformation, echo, timing, frame type
@@ -33,7 +34,8 @@ TAGS = sorted(
         IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE, ACQUISITION_TIME, MODALITY, MAKER, SEX, AGE,
         THICKNESS, REPETITION_MS, ECHO_MS, FIELD_T, GAP, CARDIAC, FLIP_DEG, ECHO_LONG_MS,
         SERIES, INSTANCE, POSITION, ORIENTATION, TEMPORAL, VOLUMES, SPACING,
-        INTERCEPT, SLOPE, RESCALE_TYPE, PET_UNITS, SHARED, EACH, *PIXEL_HEADER, *VENDOR_TAGS,
+        INTERCEPT, SLOPE, RESCALE_TYPE, PET_UNITS, BURNED_IN,
+        RECOGNISABLE, SHARED, EACH, *PIXEL_HEADER, *VENDOR_TAGS,
         *dicom_encoding.TAGS,
         PIXEL_TAGS[-1],
     }
@@ -74,8 +76,15 @@ def words_of(elements: Elements) -> dict[str, str]:
         "rescale_type": _rescale_type(elements),
         "pet_units": next(iter(elements.codes(PET_UNITS)), ""),
         "image_type": _image_type(elements),
+        "burned_in": _answer(elements, BURNED_IN),
+        "recognisable": _answer(elements, RECOGNISABLE),
     }
     return {key: value for key, value in found.items() if value}
+
+
+def _answer(elements: Elements, tag: int) -> str:
+    """Return ``YES`` or ``NO``, or nothing."""
+    return next((code for code in elements.codes(tag) if code in ("YES", "NO")), "")
 
 
 def _rescale_type(elements: Elements) -> str:

@@ -61,6 +61,7 @@ NAMES = {
     0x00280004: "PhotometricInterpretation", 0x00280008: "NumberOfFrames", 0x00280010: "Rows",
     0x00280011: "Columns", 0x00280030: "PixelSpacing", 0x00280100: "BitsAllocated",
     0x00280101: "BitsStored", 0x00280102: "HighBit", 0x00280103: "PixelRepresentation",
+    0x00280301: "BurnedInAnnotation", 0x00280302: "RecognizableVisualFeatures",
     0x00281052: "RescaleIntercept", 0x00281053: "RescaleSlope", 0x00281054: "RescaleType",
     0x00541001: "Units",
     0x52009229: "SharedFunctionalGroupsSequence", 0x52009230: "PerFrameFunctionalGroupsSequence",

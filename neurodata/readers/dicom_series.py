@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from neurodata.errors import RefusedError, UnknownFormatError, UnreadableError
+from neurodata.readers.dicom_facts import BURNED_IN
 from neurodata.readers.dicom_frames import Image, class_name, open_image
 from neurodata.readers.dicom_header import (
     PIXEL_TAGS,
@@ -30,6 +31,7 @@ IDENTIFYING_VRS = {
     "PN", "DA", "TM", "DT", "AS", "LO", "SH", "LT", "ST", "UT", "UC", "UR", "UI", "AE",
 }  # fmt: skip
 NAMED = 12  # how many of the removed elements a note names
+OVERLAYS = 0x60  # groups 6000 to 60FF: drawings and texts laid over the image
 
 NUMBER = 0x00200011  # of the series
 IMAGELESS = re.compile(r"\bSR\b|Presentation State|Key Object Selection|Encapsulated")
@@ -200,17 +202,24 @@ def list_findings(raw: Raw, images: Sequence[Image]) -> None:
                  "lossless", "values differ from those that were measured")  # fmt: skip
     if any(p.photometric == "MONOCHROME1" for p in pixels):
         raw.note("PhotometricInterpretation", "MONOCHROME1, white for low values", "", "kept so")
+    if marked := sum(image.words.get("burned_in") == "YES" for image in images):
+        raw.warn(
+            label(BURNED_IN), f"YES in {marked} file(s): text in the image, perhaps a name", "NO",
+            "look at the pixels; if it names nobody: --set burned_in=no",
+        )  # fmt: skip
     _list_removed(raw)
 
 
 def _list_removed(raw: Raw) -> None:
     """Note by name which elements of the first file stay behind."""
     found = open_header(content(raw.main), raw.name, [], names_only=True).elements.data
-    names, private = [], 0
+    names, private, overlays = list[str](), 0, 0
     people_first = sorted(map(int, found.keys()), key=lambda tag: (tag >> 16 != 0x0010, tag))
     for tag in people_first:
         if tag >> 16 & 1:
             private += 1
+        elif tag >> 24 == OVERLAYS:
+            overlays += 1
         elif getattr(found.get_item(tag, keep_deferred=True), "VR", None) in (
             None, *IDENTIFYING_VRS
         ):  # fmt: skip
@@ -219,7 +228,7 @@ def _list_removed(raw: Raw) -> None:
     raw.note(
         "header",
         f"names, dates, texts and identifiers, removed: {len(names)} elements ({listed}) "
-        f"and {private} private ones",
+        f"and {private} private ones" + (f", {overlays} of overlays" if overlays else ""),
     )
 
 

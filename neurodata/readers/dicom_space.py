@@ -245,7 +245,7 @@ def _plane_sizes(raw: Raw, first: Frame, declare: Declared) -> tuple[float, floa
         raise missing(
             f"{raw.name}: {label(SPACING)}", "no pixel spacing",
             "mm between rows and columns, or the voxel size declared in mm as z,y,x",
-            "voxel_mm=3,1,1",
+            "voxel_mm=<z>,<y>,<x>",
         )  # fmt: skip
     return declared[1], declared[2], declared[0]
 
@@ -292,7 +292,7 @@ def _step(raw: Raw, places: Array, normal: Array, stated_mm: float | None) -> Ar
         if not stated_mm or stated_mm <= 0:
             raise missing(
                 f"{raw.name}: {label(GAP)}", "no distance between slices nor thickness",
-                "mm, or the voxel size declared in mm as z,y,x", "voxel_mm=3,1,1",
+                "mm, or the voxel size declared in mm as z,y,x", "voxel_mm=<z>,<y>,<x>",
             )  # fmt: skip
         return np.asarray(normal * stated_mm)
     step = (places[-1] - places[0]) / (len(places) - 1)
@@ -320,7 +320,8 @@ def _unplaced(raw: Raw, frames: Sequence[Frame], declare: Declared) -> Grid:
     if not slice_mm:
         raise missing(
             f"{raw.name}: {label(GAP)}", "no distance between slices",
-            "mm, or the voxel size declared in mm as z,y,x", f"voxel_mm=3,{row_mm:g},{column_mm:g}",
+            "mm, or the voxel size declared in mm as z,y,x",
+            f"voxel_mm=<z>,{row_mm:g},{column_mm:g}",
         )  # fmt: skip
     ordered = tuple(sorted(frames, key=lambda frame: frame.order))
     sizes = (slice_mm, row_mm, column_mm)

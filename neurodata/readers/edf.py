@@ -21,7 +21,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from neurodata.declare import Declared
-from neurodata.readers import bids
+from neurodata.readers import bids, remarks
 from neurodata.readers.channels import Channel, Clock, described, lazily, modality_of, timeseries
 from neurodata.readers.edf_header import MAGIC, Header, Signal, read_header, refusal
 from neurodata.readers.intervals import intervals
@@ -60,7 +60,7 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
         When a unit is missing or unknown and not declared.
     """
     header = read_header(raw)
-    onsets, annotations = _annotations(header, raw)
+    onsets, annotations = _annotations(header, raw, declare)
     clock = _records_clock(header, onsets, raw)
     signals = _distinct(header, raw)
     channels = _channels(signals, raw, declare)
@@ -80,7 +80,9 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
 # annotations and the clock of data records
 
 
-def _annotations(header: Header, raw: Raw) -> tuple[list[float], xr.Dataset | None]:
+def _annotations(
+    header: Header, raw: Raw, declare: Declared
+) -> tuple[list[float], xr.Dataset | None]:
     """Return the onset of each record (as stated) and the annotations, from the first sample."""
     onsets: list[float] = []
     start_s: list[float] = []
@@ -105,7 +107,9 @@ def _annotations(header: Header, raw: Raw) -> tuple[list[float], xr.Dataset | No
     if not label:
         return onsets, None
     first_s = onsets[0] if onsets else 0.0
-    return onsets, intervals(np.array(start_s) - first_s, duration_s, label)
+    return onsets, intervals(
+        np.array(start_s) - first_s, duration_s, remarks.passed(label, raw, declare)
+    )
 
 
 def _lists(header: Header, raw: Raw) -> Iterator[tuple[int, int, float, float, list[bytes]]]:

@@ -40,7 +40,7 @@ ROLES = {
     "weight": ("weight",),
     "kind": ("kind", "type"),
 }
-DIRECTION = ("whether edges have a direction (1) or not (0)", "directed=0")
+DIRECTION = ("whether edges have a direction (1) or not (0)", "directed=0|1")
 # Columns of tables that are no graph, though they may look like one: BIDS side-cars, coordinates
 FOREIGN = {"participant_id", "subject", "session", "onset", "duration", "trial", "name", "x", "y"}
 LEAST_SHARED = 1 / 3  # of the nodes, sources and targets at once: grids of conditions share few
@@ -115,7 +115,7 @@ def _closes(path: Path) -> bool:
     except NeurodataError:
         return False
     sources, targets = {row[0] for row in rows}, {row[1] for row in rows if len(row) > 1}
-    shared = len(sources & targets) / len(sources | targets)
+    shared = len(sources & targets) / max(1, len(sources | targets))
     return shared >= LEAST_SHARED and _links(rows)
 
 

@@ -132,8 +132,8 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
         nodes["annotations"] = found
     if (events := bids.events(raw, float(clock.at(clock.n)))) is not None:
         nodes["events"] = events
-    if header.removed:
-        raw.note("header", f"free text, removed: {', '.join(header.removed)}")
+    removed = (*header.removed, "the text at the start of the file")
+    raw.note("header", f"free text, removed: {', '.join(removed)}")
     attrs = {"modality": modality_of(channels, raw, declare), **bids.facts(raw)}
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=attrs), **nodes})
 
@@ -181,11 +181,23 @@ def _header(raw: Raw) -> Header:
     if locations and len(locations) != channels:
         found = f"{len(locations)} channel locations"
         raise UnreadableError(where, found, f"{channels} by nbchan", "save it again with EEGLAB")
+    _require_event_names(raw, fields, events)
     removed = tuple(key for key in _PERSONAL if isinstance(fields.get(key), str) and fields[key])
     data = fields.get("data")
     return Header(
         channels, samples, trials, rate_hz, first_s or 0.0, data, locations, events, removed
     )  # fmt: skip
+
+
+def _require_event_names(
+    raw: Raw, fields: Mapping[str, Any], events: Sequence[Mapping[str, Any]]
+) -> None:
+    """Warn where events, or what they are, may be there under a name that is damaged."""
+    hint = "look at the file with EEGLAB, or copy it again"
+    if "event" not in fields:
+        raw.warn("event", "no such field", "one, empty where there are no events", hint)
+    elif bare := sum("type" not in row for row in events):
+        raw.warn("event", f"{bare} of {len(events)} without a type", "one each", hint)
 
 
 def _number(value: Any) -> float | None:

@@ -20,8 +20,9 @@ import xarray as xr
 
 from neurodata.declare import Declared
 from neurodata.errors import NeurodataError, UnreadableError, UnsafeError, need
-from neurodata.readers import bids
+from neurodata.readers import bids, remarks
 from neurodata.readers.channels import Clock
+from neurodata.readers.delimited import text_array
 from neurodata.readers.fif_epochs import read_epochs
 from neurodata.readers.fif_tags import (
     ANNOTATIONS,
@@ -162,6 +163,9 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
             stated = mne.read_annotations(folder / "a_raw.fif")
         start, first_s = info["meas_date"], first / clock.rate_hz
         found = annotations_of(stated, start, first_s, end_s, raw)
+        if found is not None:
+            label = remarks.passed(found["label"].values.tolist(), raw, declare)
+            found["label"] = ("interval", text_array(label))
     return tree_of(root_of(info, channels, raw, declare), nodes, found, end_s, raw)
 
 

@@ -191,7 +191,7 @@ def _clock(raw: Raw, arrays: Sequence[Any], declare: Declared) -> dict[str, floa
     if period_s is None and declare.number("rate_hz") is None:
         readings = [known[0], known[0] / 1e3] if known else []
         likely = [step for step in readings if REPETITION_S[0] <= step <= REPETITION_S[1]]
-        example = f"rate_hz={1 / likely[0]:g}" if likely else "rate_hz=0.5"
+        example = f"rate_hz={1 / likely[0]:g}" if likely else "rate_hz=<Hz>"
         expected = "RepetitionTime in s in a BIDS side-car, or volumes a second declared"
         raise missing(f"{raw.name}: MetaData", found, expected, example)
     clock = regular_clock(raw, "RepetitionTime", period_s, len(arrays), declare)

@@ -21,7 +21,7 @@ from neurodata.readers.lacking import together
 from neurodata.safe import Raw
 
 Lacking = Sequence[tuple[str, str]]
-WEIGHT_UNITS = ("the unit of the weights", "weight_units=count")
+WEIGHT_UNITS = ("the unit of the weights (count, mm, a.u., ...)", "weight_units=<unit>")
 RESERVED = (
     "source", "target", "weight", "kind", "row_splits", "node_id", "position", "axis",
     "node", "edge", "split",

@@ -17,6 +17,12 @@ from neurodata.safe import Raw
 ORDER = ("time", "channel", "z", "y", "x")
 SPATIAL = ("z", "y", "x")
 UNKNOWN = "unknown"
+NAMES = {  # that axes may have, by their number
+    2: "y,x|x,y",
+    3: "z,y,x|time,y,x|channel,y,x|...",
+    4: "channel,z,y,x|time,z,y,x|time,channel,y,x|...",
+    5: "time,channel,z,y,x|time,z,channel,y,x|...",
+}
 
 
 @dataclass
@@ -24,7 +30,7 @@ class Facts:
     """What an image states of itself; what is None or absent it does not state."""
 
     size_um: dict[str, float] = field(default_factory=dict)
-    origin_m: dict[str, float] = field(default_factory=dict)
+    origin_um: dict[str, float] = field(default_factory=dict)
     rate_hz: float | None = None
     channels: list[str] = field(default_factory=list)
 
@@ -60,9 +66,9 @@ def axes_of(
             raw.warn("", found, f"{declared}, as declared", "declared is used")
         return names
     if not stated:
-        example = ",".join({3: SPATIAL, 4: ORDER[1:]}.get(len(shape), ORDER[-len(shape) :]))
         found = f"unnamed axes of lengths {tuple(shape)}"
-        lacking = [missing(raw.name, found, "their names", f"axes={example}")]
+        choice = NAMES.get(len(shape), "<names>")
+        lacking = [missing(raw.name, found, "their names", f"axes={choice}")]
         if declare.get("voxel_um") is None and not facts.size_um:
             spatial = SPATIAL[-min(len(shape), 3) :]
             lacking.append(_no_size(spatial, spatial, raw))
@@ -98,9 +104,9 @@ def volume(
     spacing, unit = spacing_of(spatial, facts, raw, declare)
     node["spacing"] = ("spatial", np.array(spacing), {"units": unit})
     node = node.assign_coords(spatial=("spatial", np.array(spatial, dtype=object)))
-    if set(spatial) <= set(facts.origin_m) and unit != "pixel":
-        origin = [facts.origin_m[axis] for axis in spatial]
-        node["origin"] = ("spatial", np.array(origin, "f8"), {"units": "m"})
+    if set(spatial) <= set(facts.origin_um) and unit == "um":
+        origin = [facts.origin_um[axis] for axis in spatial]
+        node["origin"] = ("spatial", np.array(origin, "f8"), {"units": unit})
     if "channel" in axes:
         count = node.sizes["channel"]
         names = facts.channels if len(facts.channels) == count else [str(n) for n in range(count)]
@@ -108,7 +114,7 @@ def volume(
     node.attrs = {"representation": "volume", "schema": "volume/1"}
     if "time" in axes:
         rate_hz = declare.number("rate_hz") or facts.rate_hz
-        rate_hz = rate_hz or declare.need_number("rate_hz", raw.name, "no frame rate", "10")
+        rate_hz = rate_hz or declare.need_number("rate_hz", raw.name, "no frame rate", "<Hz>")
         node.attrs.update(start_s=0.0, rate_hz=rate_hz, n=node.sizes["time"])
     return node
 
@@ -145,7 +151,7 @@ def spacing_of(
 
 
 def _no_size(spatial: Sequence[str], absent: Sequence[str], raw: Raw) -> MissingFactError:
-    example = ",".join("2" if axis == "z" else "0.5" for axis in spatial)
+    example = ",".join(f"<{axis}>" for axis in spatial)
     return missing(
         raw.name, f"no voxel size along {', '.join(absent)}",
         f"micrometres a voxel ({', '.join(spatial)}), or voxel_um={UNKNOWN}",

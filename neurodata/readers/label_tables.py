@@ -96,16 +96,19 @@ def _of_tsv(path: Path) -> Names:
 
 
 def _of_text(raw: Raw, path: Path) -> Names:
-    rows = []
+    rows, comments = [], 0
     for line, text in enumerate(safe.read_text(path).splitlines(), 1):
         cells = text.split()
         if not cells or cells[0].startswith("#"):
+            comments += bool(cells)
             continue
         if len(cells) < 2:
             raise UnreadableError(
                 f"{path.name}: line {line}", repr(text[:60]), "index and name", "mend the line"
             )
         rows.append((_index(path, line, cells[0]), cells[1:]))
+    if comments:
+        raw.note(path.name, f"{comments} lines of free text, removed")
     numbers = min(_trailing(cells) for _, cells in rows)
     drop = 4 if numbers >= 4 else numbers
     short = [" ".join(cells[: len(cells) - drop]) for _, cells in rows]

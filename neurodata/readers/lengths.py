@@ -41,7 +41,7 @@ def scale_um(raw: Raw, declare: Declared, found: str) -> Numbers:
     voxel_um = declare.numbers("voxel_um", 3)
     if unit is None and voxel_um is None:
         expected = "their unit, or voxel_um=Z,Y,X if they are voxels"
-        raise missing(raw.name, found, expected, "units.*=um")
+        raise missing(raw.name, found, expected, "units.*=um|nm|...")
     if unit is not None and voxel_um is not None:
         raise InvalidInputError(
             "--set voxel_um", f"a unit too ({unit})", "one of them", "coordinates have one unit"

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import xarray as xr
 
-from neurodata.declare import Declared, missing
+from neurodata.declare import MODALITY, Declared, missing
 from neurodata.errors import InvalidInputError, MissingFactError, UnreadableError
 from neurodata.readers.channels import Channel, Clock, kind_of
 from neurodata.readers.clocked import clock_of, clocked, rising
@@ -166,18 +166,18 @@ def _lacking(
         facts.append(("which variable is the signal", f"variables.signal={likely}"))
     ambiguous = signal is None or _ambiguous(signal, times)
     if ambiguous and "axes" not in declare.facts:
-        facts.append(("the order of its axes", "axes=time,channel"))
+        facts.append(("the order of its axes", "axes=time,channel|channel,time"))
     if roles["time"] is None and roles["rate_hz"] is None and "rate_hz" not in declare.facts:
         facts.append(
             (
                 "samples a second (or --set variables.time=NAME, variables.rate_hz=NAME)",
-                "rate_hz=30",
+                "rate_hz=<Hz>",
             )
         )
     if not any(key.startswith("units.") for key in declare.facts):
-        facts.append(("the unit of the signal", "units.*=dF/F"))
+        facts.append(("the unit of the signal", "units.*=<unit>"))
     if modality is None:
-        facts.append(("what was recorded", "modality=calcium"))
+        facts.append(("what was recorded", MODALITY))
     return facts
 
 
@@ -238,7 +238,7 @@ def _times(source: Source, time: Listed | None, raw: Raw, declare: Declared) -> 
         return None
     spelling, where = declare.text("time_units"), f"{raw.name}: {time.name}"
     if spelling is None:
-        raise missing(where, "times without a unit", "their unit", "time_units=s")
+        raise missing(where, "times without a unit", "their unit", "time_units=s|ms|us")
     unit = to_si(spelling, where, "time")
     if unit.symbol != "s":
         raise InvalidInputError("--set time_units", spelling, "a unit of time, as s or ms")

@@ -82,7 +82,7 @@ def require_declared(source: Source, found: Sequence[Listed], raw: Raw) -> None:
     lacking = [("which variable is the matrix of connections (or, of traces, variables.signal)",
                 f"{WEIGHT}={largest.name}")]  # fmt: skip
     if not np.array_equal(weights, weights.T):
-        lacking.append(("what its rows and columns are", "axes=source,target"))
+        lacking.append(("what its rows and columns are", "axes=source,target|target,source"))
     require_none(raw, describe_all(found), [*lacking, WEIGHT_UNITS])
 
 

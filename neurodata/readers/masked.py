@@ -100,9 +100,10 @@ def masked_hdf5(source: Hdf5Arrays, raw: Raw, declare: Declared) -> xr.DataTree:
     movie = chosen("movie", found, raw, declare)
     inside = chosen("masks", found, raw, declare)
     listing = describe_all(list(found.values()))
-    facts = [("the order of its axes", "axes=time,y,x")] * ("axes" not in declare.facts)
-    facts += [("frames a second", "rate_hz=30")] * ("rate_hz" not in declare.facts)
-    facts += [("the unit of its pixels", "units.*=count")] * ("units.*" not in declare.facts)
+    orders = "axes=time,y,x|y,x,time|..."
+    facts = [("the order of its axes", orders)] * ("axes" not in declare.facts)
+    facts += [("frames a second", "rate_hz=<Hz>")] * ("rate_hz" not in declare.facts)
+    facts += [("the unit of its pixels", "units.*=<unit>")] * ("units.*" not in declare.facts)
     lacking = [missing(raw.name, listing, expected, fact) for expected, fact in facts]
     path = None
     try:
@@ -118,7 +119,7 @@ def masked_hdf5(source: Hdf5Arrays, raw: Raw, declare: Declared) -> xr.DataTree:
     else:
         path = path or declared_masks(raw, declare)
         regions, where = regions_in(path, raw), path.name
-    rate_hz = declare.need_number("rate_hz", raw.name, "no frame rate", "30")
+    rate_hz = declare.need_number("rate_hz", raw.name, "no frame rate", "<Hz>")
     clock = Clock(rate_hz, frames.shape[0], ((0, declare.number("start_s") or 0.0),))
     unit = to_si(declare.text("units.*"), raw.name)
     return traced(frames, regions, unit, clock, raw, declare, where)

@@ -67,7 +67,10 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     UnsafeError
         When it reaches outside itself, or an object or a function is named.
     """
-    if safe.head(raw.main).startswith(MAGIC_73):
+    start = safe.head(raw.main)
+    if start.startswith((safe_mat.MAGIC, MAGIC_73)):
+        raw.note("header", "its text (program, platform, date), removed")
+    if start.startswith(MAGIC_73):
         need("h5py", extra=EXTRA)
         from neurodata.readers.hdf5_arrays import Hdf5Arrays
 

@@ -194,7 +194,7 @@ def _declared_affine(raw: Raw, declare: Declared) -> np.ndarray[Any, np.dtype[np
         declared = declare.numbers("voxel_mm", 3)
         if declared is None:
             expected = "the size of a voxel in mm as z,y,x"
-            raise missing(f"{raw.name}: {where}", found, expected, "voxel_mm=1,1,1")
+            raise missing(f"{raw.name}: {where}", found, expected, "voxel_mm=<z>,<y>,<x>")
         if min(declared) <= 0:
             raise UnreadableError("--set voxel_mm", str(declared), "sizes over 0", "correct it")
         return np.array(declared[::-1])

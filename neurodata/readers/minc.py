@@ -26,6 +26,7 @@ from neurodata.readers.nifti_space import (
     regular_clock,
 )
 from neurodata.readers.nifti_voxels import volume_node
+from neurodata.readers.personal_keys import kinds_of
 from neurodata.safe import Raw
 from neurodata.units import to_si
 
@@ -97,7 +98,7 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     if kind == "bold":
         node.attrs.update(_clock(raw, image.axes[dims.index("time")], declare))
     if image.private:
-        raw.note("header", f"free text, removed: {', '.join(image.private)}")
+        raw.note("header", f"free text, removed: {kinds_of(image.private)}")
     tree = xr.DataTree.from_dict({kind: node})
     tree.attrs = {**bids.facts(raw), "modality": "fmri" if kind == "bold" else "mri"}
     return tree

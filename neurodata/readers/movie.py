@@ -134,7 +134,7 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     movie = _frames(pixels, axes, raw)
     regions = regions_in(masks, raw)
     rate_hz = declare.number("rate_hz") or facts.rate_hz
-    rate_hz = rate_hz or declare.need_number("rate_hz", raw.name, "no frame rate", "30")
+    rate_hz = rate_hz or declare.need_number("rate_hz", raw.name, "no frame rate", "<Hz>")
     clock = Clock(rate_hz, movie.shape[0], ((0, declare.number("start_s") or 0.0),))
     spelling = declare.text("units.*") or ("a.u." if pixels.dtype.kind == "f" else "count")
     unit = to_si(spelling, raw.name)
@@ -155,7 +155,7 @@ def _axes(letters: str, shape: tuple[int, ...], raw: Raw, declare: Declared) -> 
     stated = [STATED.get(letter, "") for letter in letters]
     if not all(stated) or len(set(stated)) < len(stated):
         found = f"unnamed axes {letters} of shape {shape}"
-        raise missing(raw.name, found, "their names", "axes=time,y,x")
+        raise missing(raw.name, found, "their names", "axes=time,y,x|y,x,time|...")
     return stated
 
 

@@ -17,7 +17,7 @@ import xarray as xr
 
 from neurodata.declare import Declared, missing
 from neurodata.errors import UnreadableError, need
-from neurodata.readers import bids
+from neurodata.readers import bids, remarks
 from neurodata.readers.channels import Channel, timeseries
 from neurodata.readers.delimited import text_array
 from neurodata.readers.lacking import all_of
@@ -32,7 +32,7 @@ from neurodata.readers.neuralynx_records import (
     times_us,
 )
 from neurodata.readers.spike_rows import Block, grouped, spikes
-from neurodata.safe import Raw
+from neurodata.safe import Raw, start
 from neurodata.units import to_si
 
 __all__ = ["EXTRA", "SUFFIXES", "members", "read", "sniff"]
@@ -42,6 +42,7 @@ MAGIC = b"######## Neuralynx"
 FOREIGN = (b"NEURALEV", b"BREVENTS")  # Blackrock's .nev
 NODE = "ieeg"
 BLOCK_RECORDS = 2**16
+OWN_EVENTS = (11, 19)  # that the recorder writes itself: digital inputs, starts and stops
 
 
 def sniff(head: bytes, path: Path) -> bool:
@@ -70,8 +71,7 @@ def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def _head(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        return stream.read(len(MAGIC))
+    return start(path, len(MAGIC))
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:
@@ -105,7 +105,7 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
         nodes["spikes"] = _spikes(raw, trains, origin_us, end_s)
     marks = [file for file in full if file.kind == "nev"]
     if marks:
-        nodes["events"] = event_node(_events(raw, marks, origin_us), raw, end_s)
+        nodes["events"] = event_node(_events(raw, marks, origin_us, declare), raw, end_s)
     raw.note("headers", "names of files and folders, dates (no zone) and serial numbers, removed")
     attrs = {"modality": modality(raw, declare, bool(signals)), "start_zone": "unknown"}
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs={**attrs, **bids.facts(raw)}), **nodes})
@@ -217,10 +217,15 @@ def _blocks(
             yield row, {"time_s": (at_us[part] - origin_us) / 1e6}
 
 
-def _events(raw: Raw, files: Sequence[Stored], origin_us: int) -> Events:
+def _events(raw: Raw, files: Sequence[Stored], origin_us: int, declare: Declared) -> Events:
     start_s = np.concatenate([(times_us(raw, file) - origin_us) / 1e6 for file in files])
     records = np.concatenate([np.asarray(file.map()) for file in files]).astype(RECORDS["nev"])
     label = [text.split(b"\0")[0].decode("latin-1").strip() for text in records["text"].tolist()]
+    typed = np.flatnonzero(~np.isin(records["event"], OWN_EVENTS)).tolist()
+    for place, text in zip(
+        typed, remarks.passed([label[n] for n in typed], raw, declare, "events"), strict=True
+    ):
+        label[place] = text
     columns: dict[str, npt.NDArray[np.generic]] = {
         "event": records["event"].astype("int32"), "ttl": records["ttl"].astype("int32"),
     }  # fmt: skip

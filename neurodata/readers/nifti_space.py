@@ -186,7 +186,7 @@ def declared_orientation(
             f"{raw.name}: {where}",
             found,
             "an orientation of the file's x, y and z axes",
-            "axes=RAS",
+            "axes=RAS|LAS|LPS|...",
         )
     rows = ["RL", "AP", "SI"]
     matrix = np.zeros((4, 4))
@@ -318,10 +318,10 @@ def regular_clock(
     rate = _declared_rate(raw, where, found, period_s, declare)
     if rate is None:
         if period_s is None:
-            raise missing(place, "no repetition time", NO_PERIOD, "rate_hz=0.5")
+            raise missing(place, "no repetition time", NO_PERIOD, "rate_hz=<Hz>")
         if not (isfinite(period_s) and period_s > 0 and isfinite(start)):
             found = f"a repetition time of {period_s} s from {start} s on"
-            raise UnreadableError(place, found, "finite, over 0", "--set rate_hz=0.5")
+            raise UnreadableError(place, found, "finite, over 0", "--set 'rate_hz=<Hz>'")
         if not REPETITION_S[0] <= period_s <= REPETITION_S[1]:
             raise _implausible(place, period_s, period_s)
         rate = 1.0 / period_s
@@ -346,7 +346,7 @@ def _period(
 ) -> float:
     if not (isfinite(stated) and stated >= 0):
         raise UnreadableError(
-            where, f"a repetition time of {stated}", "a number over 0", "--set rate_hz=0.5"
+            where, f"a repetition time of {stated}", "a number over 0", "--set 'rate_hz=<Hz>'"
         )
     if period is None:
         if sidecar_s is not None:
@@ -384,4 +384,4 @@ def _example(stated: float) -> str:
     for unit in (1.0, 1e-3, 1e3):
         if REPETITION_S[0] <= stated * unit <= REPETITION_S[1]:
             return f"{1 / (stated * unit):g}"
-    return "0.5"
+    return "<Hz>"

@@ -17,7 +17,7 @@ import xarray as xr
 
 from neurodata import safe
 from neurodata.declare import Declared
-from neurodata.readers import bids
+from neurodata.readers import bids, remarks
 from neurodata.readers.channels import OTHER_TYPE, Channel, Clock, modality_of
 from neurodata.readers.intervals import intervals
 from neurodata.readers.known import known
@@ -80,7 +80,7 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     source = Source(layout.n, np.dtype("<u2"), partial(_block, layout))
     nodes = nodes_of(None, channels, clock, source, raw)
     raw.note("data", "the recorder's own column of marks, left out")
-    nodes |= placed(_events(layout, raw), float(clock.at(clock.n)), raw)
+    nodes |= placed(_events(layout, raw, declare), float(clock.at(clock.n)), raw)
     removed = ["start date and time (no zone)"]
     if _beside(raw, PATIENT) is not None:
         removed.append("the file of the patient (.PNT)")
@@ -141,18 +141,22 @@ def _block(layout: Layout, places: Places, first: int, last: int) -> npt.NDArray
     return out
 
 
-def _events(layout: Layout, raw: Raw) -> xr.Dataset | None:
+def _events(layout: Layout, raw: Raw, declare: Declared) -> xr.Dataset | None:
     path = _beside(raw, LOG)
-    if path is None or not path.stat().st_size:
+    if path is None:
         return None
     if len(layout.blocks) > 1:
         raw.warn(path.name, "events of a recording in blocks, left out", "those of one block")
         return None
-    rows = [(at_s, _text(text, raw)) for at_s, text in logged(path)]
-    if not rows:
+    size = path.stat().st_size
+    rows = [(at_s, _text(text, raw)) for at_s, text in logged(path)] if size else []
+    if not rows:  # a recorder writes down at least when it started
+        raw.warn(path.name, f"no event in {size} bytes", "the start of the recording at least",
+                 "copy the file again")  # fmt: skip
         return None
     start_s = np.array([at_s for at_s, _ in rows])
-    return intervals(start_s, [np.nan] * len(rows), [text or "event" for _, text in rows])
+    label = remarks.passed([text or "event" for _, text in rows], raw, declare, "events")
+    return intervals(start_s, [np.nan] * len(rows), label)
 
 
 def _text(text: bytes, raw: Raw) -> str:

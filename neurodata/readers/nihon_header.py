@@ -180,7 +180,9 @@ def logged(path: Path) -> Iterator[tuple[float, bytes]]:
         raise refusal(path, COUNT_AT, f"{count} blocks of events", f"up to {LOG_BLOCKS}")
     for number in range(count):
         rows = _rows(path, data, number)
-        more = _rows(path, data, number + SUB_BLOCK) if count < LOG_BLOCKS else []
+        if rows is None:
+            raise refusal(path, ENTRIES_AT + ENTRY_BYTES * number, "no place of a block", "one")
+        more = (_rows(path, data, number + SUB_BLOCK) if count < LOG_BLOCKS else None) or []
         for i, row in enumerate(rows):
             at_s = _clock(path, row[20:26])
             text = row[:20]
@@ -191,13 +193,14 @@ def logged(path: Path) -> Iterator[tuple[float, bytes]]:
             yield at_s, text.rstrip(b"\0 ")
 
 
-def _rows(path: Path, data: npt.NDArray[np.uint8], number: int) -> list[bytes]:
+def _rows(path: Path, data: npt.NDArray[np.uint8], number: int) -> list[bytes] | None:
+    """Return the rows of a block of events, None where the file names no place of it."""
     entry = ENTRIES_AT + ENTRY_BYTES * number
     if entry + 4 > data.size:
-        return []
+        return None
     (place,) = struct.unpack("<I", _bytes(path, data, entry, 4))
     if not place:
-        return []
+        return None
     count = _bytes(path, data, place + 0x12, 1)[0]
     table = _bytes(path, data, place + 0x14, LOG_BYTES * count)
     return [table[LOG_BYTES * i : LOG_BYTES * (i + 1)] for i in range(count)]

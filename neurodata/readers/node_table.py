@@ -36,6 +36,7 @@ from neurodata.readers.delimited import (
     separator_of,
     text_array,
 )
+from neurodata.readers.personal_keys import kinds_of
 from neurodata.safe import Raw
 
 if TYPE_CHECKING:
@@ -170,6 +171,6 @@ def participant(raw: Raw) -> dict[str, str]:
         raw.warn(path.name, f"{len(rows)} rows of sub-{subject}", "one", "correct the table")
         return {}
     kept = {"sex"} if (sex := bids.SEX.get(str(rows.iloc[0].get("sex", "")).lower())) else set()
-    if removed := sorted(set(table.columns) - kept - {PARTICIPANT}):
-        raw.note(path.name, f"columns not on the allow-list, removed: {', '.join(removed)}")
+    if removed := set(map(str, table.columns)) - kept - {PARTICIPANT}:
+        raw.note(path.name, f"columns not on the allow-list, removed: {kinds_of(removed)}")
     return {"sex": sex} if sex else {}

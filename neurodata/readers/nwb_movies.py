@@ -119,7 +119,7 @@ def _spacing(
         by_axis = dict(zip("xyz", np.ravel(stated[()]) * factor * 1e6, strict=False))
         sizes = [float(by_axis[axis]) for axis in spatial]
     else:
-        example = ",".join("2" if axis == "z" else "0.5" for axis in spatial)
+        example = ",".join(f"<{axis}>" for axis in spatial)
         expected = f"micrometres a voxel ({', '.join(spatial)}), or voxel_um={UNKNOWN}"
         raise missing(where, "no grid_spacing", expected, f"voxel_um={example}")
     if not all(np.isfinite(size) and size > 0 for size in sizes):

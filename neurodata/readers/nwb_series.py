@@ -13,6 +13,8 @@ import xarray as xr
 
 from neurodata.declare import Declared, missing
 from neurodata.errors import InvalidInputError, MissingFactError, UnreadableError
+from neurodata.readers import remarks
+from neurodata.readers.channels import MAX_RATE_HZ
 from neurodata.readers.intervals import intervals
 from neurodata.readers.nwb_text import attribute, names, neurodata_type, text
 from neurodata.safe import Raw
@@ -108,13 +110,15 @@ def timeseries(
     return xr.Dataset(variables, coords={**texts, **coords}, attrs=attrs)
 
 
-def annotated(group: h5py.Group, raw: Raw) -> xr.Dataset:
+def annotated(group: h5py.Group, raw: Raw, declare: Declared) -> xr.Dataset:
     """Return a series of texts at times as an ``intervals`` node without durations."""
     times, labels = _timestamps(group, raw), names(group["data"])
     if len(times) != len(labels):
         raise UnreadableError(
             f"{raw.name}: {group.name}", f"{len(labels)} texts at {len(times)} times", "as many"
         )
+    where = group.name.lstrip("/")
+    labels = remarks.passed(labels, raw, declare, where)
     return intervals(list(times), [np.nan] * len(labels), labels)
 
 
@@ -144,15 +148,15 @@ def _clock(
         factor = _seconds(start, where)
         start_s, rate_hz = start_s * factor, rate_hz / factor
     else:
-        rate_hz = declare.need_number("rate_hz", where, "no timestamps and no rate", "10")
+        rate_hz = declare.need_number("rate_hz", where, "no timestamps and no rate", "<Hz>")
         declared = declare.number("start_s")
         if declared is None:
-            raise missing(where, "no starting time", "seconds from the start", "start_s=0")
+            raise missing(where, "no starting time", "seconds from the start", "start_s=<s>")
         start_s = declared
-    if not (np.isfinite(rate_hz) and rate_hz > 0 and np.isfinite(start_s)):
+    if not (0 < rate_hz <= MAX_RATE_HZ and np.isfinite(start_s)):
         raise UnreadableError(
             where, f"a start of {start_s} s and a rate of {rate_hz} Hz",
-            "a finite start and a rate over 0", "correct the file",
+            "a finite start and a rate over 0, up to 1e6 Hz", "correct the file",
         )  # fmt: skip
     return None, {}, {"start_s": start_s, "rate_hz": rate_hz}
 
@@ -235,7 +239,8 @@ def _declared_turn(
     if sorted(order) != sorted(["time", other]):
         if turned is None:
             shape = group["data"].shape
-            raise missing(where, f"data of shape {shape}", "an order of axes", f"axes=time,{other}")
+            either = f"axes=time,{other}|{other},time"
+            raise missing(where, f"data of shape {shape}", "an order of axes", either)
         return turned
     last = order[-1] == "time"
     if turned is not None and last != turned:

@@ -113,7 +113,7 @@ def _node(kind: str, group: h5py.Group, label: str, raw: Raw, declare: Declared)
     if kind == "movie":
         return nwb_movies.movie(group, label, raw, declare)
     if kind == "annotations":
-        return nwb_series.annotated(group, raw)
+        return nwb_series.annotated(group, raw, declare)
     if kind == "units":
         return nwb_tables.spikes(group, raw, declare)
     if kind == "intervals":
@@ -149,7 +149,7 @@ def _modality(found: list[tuple[str, h5py.Group]], raw: Raw, declare: Declared) 
         declared = declare.text("modality")
         if declared is None:
             raise missing(
-                raw.name, "electrical series without units", "what they are", "modality=ieeg"
+                raw.name, "electrical series without units", "what they are", "modality=eeg|ieeg"
             )
         return declared
     return "behaviour"

@@ -147,7 +147,7 @@ def _numbers(stated: Any, count: int, where: str) -> list[float]:
 
 def _add_facts(found: Multiscale, axes: Sequence[Mapping[str, Any]], raw: Raw, where: str) -> None:
     """Add what the first level states in known units: voxel size, place and frame rate."""
-    lost, origin_m = [], {}
+    lost, origin_um = [], {}
     for number, (axis, stated) in enumerate(zip(found.axes, axes, strict=True)):
         size, place, unit = found.scales[0][number], found.places[0][number], stated.get("unit")
         symbol = "s" if axis == "time" else "m"
@@ -166,9 +166,9 @@ def _add_facts(found: Multiscale, axes: Sequence[Mapping[str, Any]], raw: Raw, w
             found.facts.rate_hz = value
         else:
             found.facts.size_um[axis] = value
-            origin_m[axis] = place * factor
-    if any(origin_m.values()):
-        found.facts.origin_m = origin_m
+            origin_um[axis] = place * factor * 1e6
+    if any(origin_um.values()):
+        found.facts.origin_um = origin_um
     if lost:
         raw.note(where, f"a translation by {', '.join(lost)}", "one in space, with a unit",
                  "not kept")  # fmt: skip

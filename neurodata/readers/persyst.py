@@ -22,12 +22,13 @@ import xarray as xr
 from neurodata import safe
 from neurodata.declare import Declared
 from neurodata.errors import UnreadableError, UnsafeError
-from neurodata.readers import bids
+from neurodata.readers import bids, remarks
 from neurodata.readers.channels import Channel, Clock, modality_of
 from neurodata.readers.intervals import intervals
 from neurodata.readers.known import known
 from neurodata.readers.marks import placed
 from neurodata.readers.mne_raw import Places, Source, nodes_of
+from neurodata.readers.personal_keys import kinds_of
 from neurodata.safe import Raw
 
 SUFFIXES = (".lay",)
@@ -97,14 +98,15 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     nodes = nodes_of(None, channels, clock, Source(n, np.dtype(header.dtype), block), raw)
     events = None
     if header.comments:
-        start_s, length_s, label = zip(*header.comments, strict=True)
-        events = intervals(np.array(start_s), list(length_s), list(label))
+        start_s, length_s, texts = zip(*header.comments, strict=True)
+        label = remarks.passed(texts, raw, declare, "Comments")
+        events = intervals(np.array(start_s), list(length_s), label)
     nodes |= placed(events, float(clock.at(clock.n)), raw)
     root: dict[str, Any] = {"modality": modality_of(channels, raw, declare)}
     if sex := PRESENT_SEX.get(header.patient.get("sex", "").lower()):
         root["sex"] = sex
-    if removed := sorted(key for key in header.patient if key != "sex"):
-        raw.note("Patient", f"identifying fields, removed: {', '.join(removed)}")
+    if removed := [key for key in header.patient if key != "sex"]:
+        raw.note("Patient", f"identifying fields, removed: {kinds_of(removed)}")
     if header.patient.get("testdate"):
         root["start_zone"] = "unknown"
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs={**root, **bids.facts(raw)}), **nodes})

@@ -28,6 +28,7 @@ from neurodata.declare import Declared
 from neurodata.errors import UnreadableError
 from neurodata.readers.channels import MAX_RATE_HZ
 from neurodata.readers.delimited import is_number, text_array
+from neurodata.readers.personal_keys import kinds_of
 from neurodata.readers.spike_rows import (
     BLOCK_SPIKES,
     UNIT_LIMIT,
@@ -132,7 +133,7 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     left = sorted(p.name for p in raw.files if p.name in ARRAYS and p.name not in READ)
     if left:
         raw.note("", f"left out: {', '.join(left)}", "", "they are not read")
-    raw.note("params.py", f"removed: {', '.join(sorted(set(facts) - {'sample_rate'}))}")
+    raw.note("params.py", f"removed: {kinds_of(set(facts) - {'sample_rate'})}")
     tree = xr.DataTree.from_dict({"spikes": node})
     tree.attrs = {"modality": "spikes"}
     return tree
@@ -169,7 +170,7 @@ def _literals(source: bytes) -> dict[str, Any] | None:
 
 def _rate_hz(raw: Raw, facts: Mapping[str, Any], declare: Declared) -> float:
     if "sample_rate" not in facts or declare.number("rate_hz") is not None:
-        return declare.need_number("rate_hz", raw.name, "no sample_rate", "30000")
+        return declare.need_number("rate_hz", raw.name, "no sample_rate", "<Hz>")
     value = facts["sample_rate"]
     plain = isinstance(value, int | float) and not isinstance(value, bool)
     if not plain or not (math.isfinite(value) and 0 < value <= MAX_RATE_HZ):
@@ -349,9 +350,7 @@ def _tables(raw: Raw, ids: Values, counts: npt.NDArray[np.int64]) -> dict[str, V
             else:
                 left.add(name)
     if left:
-        raw.note(
-            "tables", f"columns removed: {', '.join(sorted(left))}", ", ".join(TEXTS + NUMBERS)
-        )
+        raw.note("tables", f"columns removed: {kinds_of(left)}", ", ".join(TEXTS + NUMBERS))
     stated = found.pop("n_spikes", None)
     if stated is not None and (np.isfinite(stated) & (stated != counts)).any():
         wrong = int((np.isfinite(stated) & (stated != counts)).sum())

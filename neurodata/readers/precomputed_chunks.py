@@ -20,6 +20,7 @@ import numpy as np
 
 from neurodata.errors import UnknownFormatError, UnreadableError, UnsafeError, need
 from neurodata.readers.chunk_grid import Array, Grid, first, gone
+from neurodata.readers.personal_keys import kinds_of
 from neurodata.readers.zarr_chunks import COUNT_LIMIT
 from neurodata.readers.zarr_codecs import CHUNK_LIMIT_BYTES, DECODERS
 from neurodata.readers.zarr_files import Files, below, folder_files
@@ -28,6 +29,7 @@ from neurodata.safe import GZIP_MAGIC, Raw
 RAW, JPEG, COMPRESSED = "raw", "jpeg", "compressed_segmentation"
 TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "float32")
 BITS = (0, 1, 2, 4, 8, 16, 32)
+USED = ("@type", "type", "data_type", "num_channels", "scales")
 PLACE = re.compile(r"(-?[0-9]{1,15})-[-0-9]+_(-?[0-9]{1,15})-[-0-9]+_(-?[0-9]{1,15})-[-0-9]+")
 _UNFIT = re.compile(r"[^A-Za-z0-9_.-]+")
 Zyx = tuple[int, int, int]
@@ -245,6 +247,8 @@ def open_layer(path: Path, raw: Raw) -> Layer:
     left = [key for key in ("mesh", "skeletons", "segment_properties") if key in found]
     if left:
         raw.note(where, ", ".join(left), "", "not read")
+    if others := set(found) - {*USED, *left}:
+        raw.note(where, f"removed: {kinds_of(others)}", "", "they may name a person")
     size_um = {axis: value * 1e-3 for axis, value in zip("xyz", size, strict=True)}
     return Layer(str(kind), path.parent.name, stored, size_um)
 

@@ -26,8 +26,10 @@ from neurodata.readers.delimited import text_array
 from neurodata.readers.hdf5_kind import SIGNATURE, holds
 from neurodata.readers.intervals import intervals
 from neurodata.readers.nwb_text import names
+from neurodata.readers.personal_keys import kinds_of
 from neurodata.readers.spike_rows import BLOCK_SPIKES, Block, grouped, spikes
 from neurodata.safe import Raw, is_gzip
+from neurodata.safe_hdf5_heap import claimed_numbers
 
 if TYPE_CHECKING:
     import h5py
@@ -99,6 +101,8 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
 
     with unpacked(raw.main) as path, open_hdf5(path) as file:
         times, units = _trains(file, raw)
+        for stored in (times, units):
+            _check_lengths(path, stored, file.id.get_create_plist().get_sizes()[0], raw)
         samples = _survey(times, units, path.stat().st_size, raw)
         found = grouped(samples.counts, _blocks(times, units, samples), {})
         words = _words(file, len(times), raw)
@@ -131,6 +135,17 @@ def _trains(file: h5py.File, raw: Raw) -> tuple[h5py.Dataset, h5py.Dataset]:
     if np.dtype(h5py.check_vlen_dtype(found[0].dtype)).itemsize == 2:
         raw.note("spikes/times", "half precision: steps of up to 1 ms", "at least 32 bits")
     return found[0], found[1]
+
+
+def _check_lengths(path: Path, stored: h5py.Dataset, address_bytes: int, raw: Raw) -> None:
+    """Refuse rows that claim more bytes than the file has, before any is read."""
+    size, offset = path.stat().st_size, stored.id.get_offset()
+    if offset is None or stored.size > size:
+        return  # in chunks, which may be packed: compared row by row
+    claimed = claimed_numbers(path, offset, stored.size, address_bytes)
+    if claimed > size:
+        where = f"{raw.name}: {(stored.name or '').lstrip('/')}"
+        raise UnsafeError(where, f"rows of {claimed} numbers", f"a file of {size} bytes")
 
 
 def _survey(times: h5py.Dataset, units: h5py.Dataset, file_bytes: int, raw: Raw) -> Samples:
@@ -198,7 +213,7 @@ def _words(
         columns["speaker"] = _integers(file, "extra/speaker", count, raw)
     left = sorted({*file.get("extra", ())} - {"keys", "speaker"}) + sorted(set(file) - KNOWN)
     if left:
-        raw.note("extra", f"what may describe persons, removed: {', '.join(left)}")
+        raw.note("extra", f"what may describe persons, removed: {kinds_of(left)}")
     label = [keys[n] if keys else str(n) for n in number.tolist()]
     return text_array(label).tolist(), columns
 

@@ -1,6 +1,7 @@
 """Numbered slices: PNG, JPEG or TIFF images of a folder that make one stack or movie.
 
-TIFF files are images of their own unless the reader is named (``--set reader=slices``).
+TIFF files are images of their own unless the reader is named (``--set reader=slices``). One picture
+alone is an image where it is named (``--set a.png:reader=slices``) and ``axes=y,x`` declared.
 
 References
 ----------
@@ -13,6 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from shlex import quote
 
 import xarray as xr
 
@@ -82,13 +84,13 @@ def aside(path: Path, folder: Sequence[Path]) -> Problem | None:
     --------
     >>> print(aside(Path("thumbnail.png"), [Path("thumbnail.png")]))
     warning: thumbnail.png: found one picture; expected slices, numbered; \
-remove it, or store it as TIFF if it is data
+remove it; if it is data, add --set '*thumbnail.png:reader=slices'
     """
     if len(members(path, folder)) > 1:
         return None
     return Problem(
         "warning", path.name, "one picture", "slices, numbered",
-        "remove it, or store it as TIFF if it is data",
+        f"remove it; if it is data, add --set {quote(f'*{path.name}:reader=slices')}",
     )  # fmt: skip
 
 
@@ -98,8 +100,8 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     Parameters
     ----------
     declare : Declared
-        ``axes=z,y,x`` for a stack, ``axes=time,y,x`` with ``rate_hz`` for a movie; and
-        ``voxel_um=2,0.5,0.5`` (z, y, x).
+        ``axes=z,y,x`` for a stack, ``axes=time,y,x`` with ``rate_hz`` for a movie, ``axes=y,x``
+        for one picture; and ``voxel_um=2,0.5,0.5`` (z, y, x).
 
     Returns
     -------
@@ -122,17 +124,20 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     from neurodata.readers.image_volume import Facts, axes_of, volume
     from neurodata.readers.slice_pixels import lazy, stored_slices
 
-    _check_numbers(raw)
+    alone = len(raw.files) == 1 and declare.text("axes") in (None, "y,x")
+    if not alone:
+        _check_numbers(raw)
     stored = stored_slices(raw)
-    axes = axes_of([], stored.shape[:3], Facts(), raw, declare)
-    if axes[1:] != ["y", "x"]:
+    axes = axes_of([], stored.shape[1 if alone else 0 : 3], Facts(), raw, declare)
+    if axes[-2:] != ["y", "x"]:
         raise InvalidInputError(f"--set axes={','.join(axes)}", "slices of (y, x)", "AXIS,y,x")
     facts = Facts()
     if len(stored.shape) > 3:
         if axes[0] == "channel":
             raise InvalidInputError("--set axes=channel,y,x", "slices in colour", "z,y,x")
         axes, facts.channels = [*axes, "channel"], list(RGB)
-    nodes = {"image": volume(lazy(stored), axes, facts, raw, declare)}
+    pixels = lazy(stored)[0] if alone else lazy(stored)
+    nodes = {"image": volume(pixels, axes, facts, raw, declare)}
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs={"modality": "microscopy"}), **nodes})
 
 
@@ -142,7 +147,7 @@ def _check_numbers(raw: Raw) -> None:
     varying = [at for at, found in enumerate(zip(*numbers, strict=True)) if len(set(found)) > 1]
     if len(raw.files) < 2:
         raise UnreadableError(
-            raw.name, "one image", "two or more, numbered", "store it as TIFF, or in its folder"
+            raw.name, "one image", "two or more, numbered", "if it is a plane, --set axes=y,x"
         )
     if len(varying) != 1:
         raise UnreadableError(

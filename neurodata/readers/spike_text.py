@@ -88,7 +88,7 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     if comments:
         raw.note("comments", f"{len(comments)} lines of free text, removed")
     found = grouped([times.size], [(np.zeros(times.size, "int64"), {"time_s": times})], {})
-    node = spikes(found, [raw.main.name.split(".")[0]], raw, declared_span_s(declare))
+    node = spikes(found, ["1"], raw, declared_span_s(declare))
     tree = xr.DataTree.from_dict({"spikes": node})
     tree.attrs = {"modality": "spikes", **bids.facts(raw)}
     return tree
@@ -97,7 +97,7 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
 def _factor(raw: Raw, declare: Declared) -> float:
     stated = declare.text("time_units")
     if stated is None:
-        raise missing(raw.name, "numbers alone", "the unit of the times", "time_units=us")
+        raise missing(raw.name, "numbers alone", "the unit of the times", "time_units=s|ms|us")
     unit = to_si(stated, "--set time_units")
     if unit.symbol != "s":
         raise InvalidInputError("--set time_units", repr(stated), "a unit of time: s, ms, us")

@@ -65,10 +65,9 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     """
     with open_sqlite(raw.main) as tables:
         table = _table(raw, tables, declare)
-        kept = ", ".join(dict.fromkeys(tables.others[:LISTED]))
-        raw.note(
-            "schema", "other tables, columns and their texts, removed" + (kept and f": {kept}")
-        )
+        if others := ", ".join(dict.fromkeys(tables.others[:LISTED])):
+            raw.note("schema", f"left out: {others}")
+        raw.note("schema", "other tables, columns and their texts, removed")
         if "columns.unit" in declare.facts:
             return _spikes(raw, tables, table, declare)
         columns = _columns(table, declare)
@@ -136,7 +135,7 @@ def _spikes(raw: Raw, tables: Tables, table: Table, declare: Declared) -> xr.Dat
         listing = f"the columns {', '.join(table.columns)}"
         lacking.append(missing(raw.name, listing, "which one is the time", "columns.time=NAME"))
     if spelling is None:
-        fact = "time_units=s"
+        fact = "time_units=s|ms|us"
         lacking.append(missing(raw.name, "times without a unit", "the unit of times", fact))
     if lacking or unit is None or time is None:
         raise together(lacking)

@@ -178,7 +178,7 @@ def _clock(ops: Mapping[str, Any], n: int, raw: Raw, declare: Declared) -> Clock
     stated = ops.get("fs")
     if stated is None or "rate_hz" in declare.facts:
         found = "arrays and no ops.npy with the rate"
-        rate_hz = declare.need_number("rate_hz", raw.name, found, "30")
+        rate_hz = declare.need_number("rate_hz", raw.name, found, "<Hz>")
         if isinstance(stated, (int, float, np.number)) and stated != rate_hz:
             raw.warn("ops.npy", f"a rate of {stated} Hz", f"{rate_hz} Hz, as declared")
     else:

@@ -89,7 +89,7 @@ def unit(raw: Raw, declare: Declared, kind: str, stated: str | None, where: str)
     declared, place = declare.units("image"), f"{raw.name}: {where}"
     spelled = declared or stated
     if not spelled:
-        example = f"units.*={POSSIBLE[kind][0]}"
+        example = "units.*=" + "|".join(POSSIBLE[kind])
         raise missing(place, "no unit of the voxels", " or ".join(POSSIBLE[kind]), example)
     found = units.to_si(spelled, place, "image")
     if found.symbol not in POSSIBLE[kind]:
@@ -128,7 +128,7 @@ def with_frames(raw: Raw, node: xr.Dataset, declare: Declared) -> xr.Dataset:
     if "FrameTimesStart" not in facts or declare.number("rate_hz") is not None:
         if declare.number("rate_hz") is None:
             wanted = "FrameTimesStart in a BIDS side-car, or frames a second of a regular series"
-            raise missing(f"{raw.name}: side-car", "no FrameTimesStart", wanted, "rate_hz=0.1")
+            raise missing(f"{raw.name}: side-car", "no FrameTimesStart", wanted, "rate_hz=<Hz>")
         return node.assign_attrs(regular_clock(raw, "FrameTimesStart", None, count, declare))
     starts = _seconds(raw, facts, "FrameTimesStart", count)
     if (np.diff(starts) <= 0).any():

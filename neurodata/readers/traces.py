@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from neurodata import safe
-from neurodata.declare import Declared, missing
+from neurodata.declare import MODALITY, Declared, missing
 from neurodata.errors import InvalidInputError, MissingFactError, NeurodataError, UnreadableError
 from neurodata.readers import bids, delimited
 from neurodata.readers.channels import Channel, Clock, kind_of
@@ -137,13 +137,13 @@ def tree(raw: Raw, rows: Sequence[tuple[int, list[str]]], declare: Declared) -> 
     listing = f"the columns {', '.join(list(table)[:40])}"
     if times is None and not lacking and rate_hz is None:
         expected = "samples a second, or which column is the time (columns.time=NAME)"
-        lacking.append(missing(raw.name, listing, expected, "rate_hz=30"))
+        lacking.append(missing(raw.name, listing, expected, "rate_hz=<Hz>"))
     if modality is None:
-        lacking.append(missing(raw.name, listing, "what was recorded", "modality=calcium"))
+        lacking.append(missing(raw.name, listing, "what was recorded", MODALITY))
     stated = {name: _named_unit(name) for name in columns}
     undeclared = [name for name in columns if not stated[name][1] and not declare.units(name)]
     if undeclared:
-        flag = "units.*=dF/F" if undeclared == list(columns) else f"units.{undeclared[0]}=dF/F"
+        flag = "units.*=<unit>" if undeclared == list(columns) else f"units.{undeclared[0]}=<unit>"
         lacking.append(missing(raw.name, listing, f"the unit of {undeclared[0]}", flag))
     if lacking or modality is None:
         raise together(lacking)
@@ -219,7 +219,7 @@ def _times(
     spelling = declare.text("time_units") or _time_unit(name)
     if not spelling:
         found = f"times without a unit in {name!r}"
-        return None, [missing(raw.name, found, "their unit", "time_units=s")]
+        return None, [missing(raw.name, found, "their unit", "time_units=s|ms|us")]
     unit = to_si(spelling, raw.name, "time")
     if unit.symbol != "s":
         raise InvalidInputError("--set time_units", spelling, "a unit of time, as s or ms")

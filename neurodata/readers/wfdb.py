@@ -15,7 +15,7 @@ from typing import Any
 
 import xarray as xr
 
-from neurodata.declare import Declared, missing
+from neurodata.declare import MODALITY, Declared, missing
 from neurodata.errors import need
 from neurodata.readers import bids
 from neurodata.readers.channels import Channel, described
@@ -94,7 +94,7 @@ def read(raw: Raw, declare: Declared) -> xr.DataTree:
     marked = verify(raw, segments)
     nodes = nodes_of(raw, segments, traces, rate_hz, marked)
     frames = segments[-1].at + segments[-1].frames
-    nodes.update(_annotations(raw, rate_hz, frames, [t.channel.name for t in traces]))
+    nodes.update(_annotations(raw, rate_hz, frames, [t.channel.name for t in traces], declare))
     attrs = {"modality": _modality(traces, raw, declare), **_facts(raw, header)}
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=attrs), **nodes})
 
@@ -183,7 +183,7 @@ def _trace(
     if not all(signal.gain for signal, _ in there) and declare.units(name) is None:
         raise missing(
             f"{raw.name}: {name}", "no gain: its samples are not calibrated",
-            "the unit of one step of its samples", f"units.{name}=a.u.",
+            "the unit of one step of its samples", f"units.{name}=<unit>",
         )  # fmt: skip
     if not any(signal.units for signal, _ in there) and declare.units(name) is None:
         raw.note(f"signal {name}", "no unit; taken as millivolts, the format's default")
@@ -212,7 +212,7 @@ def _scale(signal: Stated, factor: float) -> tuple[float, float]:
 
 
 def _annotations(
-    raw: Raw, rate_hz: float, frames: int, channels: Sequence[str]
+    raw: Raw, rate_hz: float, frames: int, channels: Sequence[str], declare: Declared
 ) -> dict[str, xr.Dataset]:
     """Return the annotation files as nodes; the reference is ``annotations``, or the only one."""
     files = {path.suffix[1:]: path for path in raw.files if path.suffix[1:] in ANNOTATORS}
@@ -221,7 +221,7 @@ def _annotations(
     nodes = {}
     for key, path in found.items():
         name = "annotations" if key == main else f"annotations_{key}"
-        nodes[name] = annotated(raw, path, rate_hz, frames, channels)
+        nodes[name] = annotated(raw, path, rate_hz, frames, channels, declare)
     return nodes
 
 
@@ -232,7 +232,7 @@ def _modality(traces: Sequence[Trace], raw: Raw, declare: Declared) -> str:
     if declared or stated:
         return str(declared or stated)
     names = ", ".join(trace.channel.name for trace in traces)
-    raise missing(raw.name, f"no type of signal that tells: {names}", "a modality", "modality=ecg")
+    raise missing(raw.name, f"no type of signal that tells: {names}", "a modality", MODALITY)
 
 
 def _facts(raw: Raw, header: Header) -> dict[str, Any]:

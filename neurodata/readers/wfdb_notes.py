@@ -18,7 +18,9 @@ import numpy.typing as npt
 import xarray as xr
 
 from neurodata import safe
+from neurodata.declare import Declared
 from neurodata.errors import UnreadableError, need
+from neurodata.readers import remarks
 from neurodata.readers.delimited import text_array
 from neurodata.readers.intervals import intervals
 from neurodata.readers.wfdb_samples import EXTRA
@@ -51,7 +53,7 @@ class Notes:
 
 
 def annotated(
-    raw: Raw, path: Path, rate_hz: float, frames: int, channels: Sequence[str]
+    raw: Raw, path: Path, rate_hz: float, frames: int, channels: Sequence[str], declare: Declared
 ) -> xr.Dataset:
     """Return an annotation file as an `intervals` node; labels are the symbols of WFDB.
 
@@ -86,6 +88,10 @@ def annotated(
     names = {**_standard(), **symbols}
     label = [names.get(notes.code[place], f"[{notes.code[place]}]") for place in kept]
     columns = _columns(notes, kept, channels)
+    if "text" in columns:
+        typed = [n for n, place in enumerate(kept) if notes.code[place] == NOTE]
+        stated = [columns["text"][n] for n in typed]
+        columns["text"][typed] = remarks.passed(stated, raw, declare, path.name)
     return intervals(start_s, [math.nan] * len(kept), label, columns)
 
 

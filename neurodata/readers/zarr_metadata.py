@@ -135,7 +135,7 @@ def _must_be_known(extension: Any) -> bool:
 
 def _shards(inner: Any, outer: tuple[int, ...], where: str) -> Shards:
     chunks = _numbers(inner, "chunk_shape", where)
-    fits = len(chunks) == len(outer) and all(chunks)
+    fits = len(chunks) == len(outer) and all(chunks) and all(outer)
     if not fits or any(n % c for n, c in zip(outer, chunks, strict=True)):
         raise UnreadableError(f"{where}: chunk_shape", f"{chunks}", f"parts of a shard {outer}")
     if math.prod(outer) // math.prod(chunks) > COUNT_LIMIT:

@@ -65,6 +65,7 @@ STATED: Mapping[str, Stated] = {
     "nihon": replace(PLAIN, short={".21e": LINES}),
     "aedat": replace(PLAIN, short={"": RECORDS}),
     "phy": replace(PLAIN, short={".tsv": LINES, ".csv": LINES}),
+    "boxes": replace(PLAIN, short={".txt": LINES, ".csv": LINES}),
     "ome_zarr": Stated("raw and Blosc chunks have no checksum; CRC-32C, gzip and zip do", HEADER),
     "zarr_array": Stated("raw and Blosc chunks have no checksum; CRC-32C, gzip and zip do", HEADER),
     "precomputed": Stated("raw, JPEG and packed label chunks have no checksum", HEADER),

@@ -396,9 +396,17 @@ def attempt(action: Callable[[], Any]) -> Any:
         return error
 
 
-def refused(action: Callable[[], Any], story: str = "") -> None:
-    """Assert that ``action`` is refused by an error that says where and what."""
+def refused(action: Callable[[], Any], story: str = "") -> RefusedError:
+    """Assert that ``action`` is refused by an error that says where and what; return it."""
     found = attempt(action)
     assert isinstance(found, RefusedError), f"not refused: {story}"
     assert found.where, story
     assert found.found, story
+    return found
+
+
+def refused_in_full(action: Callable[[], Any], where: str = "synthetic") -> None:
+    """Assert that ``action`` is refused at a file, and that it says what was expected."""
+    found = refused(action)
+    assert found.where.startswith(where)
+    assert found.expected

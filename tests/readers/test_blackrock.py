@@ -255,7 +255,7 @@ def test_blocks_that_overlap_are_refused(tmp_path: Path) -> None:
 
 def test_unknown_units_are_refused_until_declared(tmp_path: Path) -> None:
     nsx(tmp_path, units="bananas")
-    with pytest.raises(MissingFactError, match=r"--set units\.chan1=uV"):
+    with pytest.raises(MissingFactError, match=r"units\.chan1=<unit>"):
         read(tmp_path / "synthetic.ns5")
     node = read(tmp_path / "synthetic.ns5", **{"units__*": "mV"})["ieeg"]
     assert node["scale"].values == pytest.approx([8191 / 32764 * 1e-3] * 3)

@@ -343,3 +343,30 @@ def test_the_schema_s_own_checks(name: str, values: list[Any], found: str, tmp_p
     tree["boxes"] = xr.DataTree(node.assign({name: ("box", wrong, node[name].attrs)}))
     errors = [p for p in schema.check(tree) if p.level == "error"]
     assert any(p.found.startswith(found) for p in errors)
+
+
+def listed_of(folder: Path, main: str) -> list[tuple[str, str]]:
+    """What is said of the list and the images of a folder, at one of its images."""
+    raw = raw_of(folder / main, folder)
+    boxes.read(raw, Declared(SIZE))
+    return [(p.level, p.found) for p in raw.problems if "images" in p.found]
+
+
+def test_images_that_a_list_of_many_leaves_out_are_told_once(tmp_path: Path) -> None:
+    def both(facts: dict[str, Any]) -> None:
+        second = {"id": 9, "file_name": "second.png", "height": HEIGHT, "width": WIDTH}
+        facts["images"].append(second)
+
+    coco(tmp_path, both)
+    for name in ("second.png", "unlisted.png", "zebra.png"):
+        png(tmp_path, name)
+    assert listed_of(tmp_path, "second.png") == [
+        ("note", "boxes of 1 images that are not there, left out"),
+        ("warning", "nothing of 2 images beside, e.g. unlisted.png"),
+    ]
+    assert listed_of(tmp_path, "synthetic.png") == []
+
+
+def test_a_list_of_all_images_is_fine(tmp_path: Path) -> None:
+    coco(tmp_path, lambda facts: facts["images"].pop())
+    assert listed_of(tmp_path, "synthetic.png") == []

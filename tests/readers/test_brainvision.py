@@ -203,6 +203,17 @@ def test_channels_table_must_list_the_channels(
         read(sample / FOLDER / f"{NAME}.vhdr", sample)
 
 
+def test_types_that_bids_does_not_know_are_told(sample: Path) -> None:
+    table = next(sample.rglob("*_channels.tsv"))
+    text = table.read_text(encoding="utf-8")
+    table.write_text(text.replace("LFP_RIGHT_0\tDBS", "LFP_RIGHT_0\tXYZZY"), encoding="utf-8")
+    raw = raw_of(sample / FOLDER / f"{NAME}.vhdr", sample)
+    tree = brainvision.read(raw, Declared())
+    assert "LFP_RIGHT_0" in tree["misc"]["channel"].values.tolist()
+    told = [p.found for p in raw.problems if p.level == "warning" and "unknown types" in p.found]
+    assert told == ["unknown types: LFP_RIGHT_0 XYZZY"]
+
+
 def test_contradicting_units_are_refused_until_declared(sample: Path) -> None:
     table = next(sample.rglob("*_channels.tsv"))
     text = table.read_text(encoding="utf-8")
@@ -304,7 +315,7 @@ def test_latin_1_header_without_code_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize("unit", ["", "bananas"])
 def test_unknown_unit_is_refused_until_declared(tmp_path: Path, unit: str) -> None:
     path, _ = write(tmp_path, units=(unit, "V"))
-    with pytest.raises(MissingFactError, match=r"--set units\.Fp1=uV"):
+    with pytest.raises(MissingFactError, match=r"units\.Fp1=<unit>"):
         read(path)
     assert read(path, units__Fp1="nV")["eeg"]["scale"].values == pytest.approx([0.5e-9])
 

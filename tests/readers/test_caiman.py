@@ -106,7 +106,7 @@ def test_without_detrended_traces_the_others_come(path: Path) -> None:
 
 def test_no_rate_is_refused_until_declared(path: Path) -> None:
     change(path, lambda f: put(f, "params/data/fr", None))
-    with pytest.raises(MissingFactError, match="--set rate_hz=30"):
+    with pytest.raises(MissingFactError, match="rate_hz=<Hz>"):
         read(path)
     assert read(path, rate_hz=20)[0]["traces"].attrs["rate_hz"] == 20.0
 

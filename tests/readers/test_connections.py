@@ -159,19 +159,21 @@ def test_a_long_table_equals_pandas(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("unit", [{"units__position": "nm"}, {"voxel_um": [0.04, 0.004, 0.004]}])
-def test_places_of_synapses_in_metres(unit: dict[str, Any], tmp_path: Path) -> None:
+def test_places_of_synapses_in_micrometres(unit: dict[str, Any], tmp_path: Path) -> None:
     path = synapses(tmp_path / "synthetic.feather")
-    with pytest.raises(MissingFactError, match=re.escape("--set 'units.*=um'")):
+    with pytest.raises(MissingFactError, match=re.escape("--set 'units.*=um|nm|...'")):
         read(path)
     node, findings = read(path, **unit)
-    step = [1e-9] * 3 if "voxel_um" not in unit else [4e-9, 4e-9, 4e-8]
-    assert node["edge_position"].attrs == {"units": "m"}
+    step = [1e-3] * 3 if "voxel_um" not in unit else [4e-3, 4e-3, 4e-2]
+    assert node["edge_position"].attrs == {"units": "um"}
     frame = pandas.read_feather(path)
     ids = frame[["pre_pt_root_id", "post_pt_root_id"]].astype(str).values.tolist()
     places = (frame[["x", "y", "z"]].values * step).tolist()
     expected = sorted((*pair, roi, place) for pair, roi, place in
                       zip(ids, frame["neuropil"], places, strict=True))  # fmt: skip
-    assert sorted(edges_of(node, "roi", "edge_position")) == expected
+    found = sorted(edges_of(node, "roi", "edge_position"))
+    assert [row[:3] for row in found] == [row[:3] for row in expected]
+    np.testing.assert_allclose([row[3] for row in found], [row[3] for row in expected])
     assert "weight" not in node
     assert "no weights" not in findings
 
@@ -183,7 +185,7 @@ def test_several_places_are_asked_about(tmp_path: Path) -> None:
     with pytest.raises(MissingFactError, match=r"columns\.position=pre_x,pre_y,pre_z"):
         read(path, units__position="nm")
     node, _ = read(path, units__position="nm", columns__position="post_x,post_y,post_z")
-    np.testing.assert_allclose(node["edge_position"], [[6e-9, 7e-9, 8e-9]])
+    np.testing.assert_allclose(node["edge_position"], [[6e-3, 7e-3, 8e-3]])
 
 
 def test_columns_of_other_names_are_declared(tmp_path: Path) -> None:

@@ -323,7 +323,7 @@ def test_heads_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_no_repetition_time(tmp_path: Path) -> None:
-    with pytest.raises(MissingFactError, match=r"RepetitionTime.*--set rate_hz=0\.5"):
+    with pytest.raises(MissingFactError, match=r"RepetitionTime.*rate_hz=<Hz>"):
         read(tmp_path, series(RepetitionTime=None))
     node = read(tmp_path, series(RepetitionTime=None), rate_hz=2.0, start_s=1.5)[0]["bold"]
     assert (node.attrs["rate_hz"], node.attrs["start_s"]) == (2.0, 1.5)

@@ -221,7 +221,7 @@ def test_boundaries_say_what_was_cut_out(tmp_path: Path) -> None:
 
 def test_unit_is_declared_or_in_the_side_car(tmp_path: Path) -> None:
     path = write_5(tmp_path / "sub-01_task-rest_eeg.set", eeg_struct(signal(), EVENTS))
-    with pytest.raises(MissingFactError, match=r"3 channels \(Fp1 to VEOG\).*units\.\*=uV"):
+    with pytest.raises(MissingFactError, match=r"3 channels \(Fp1 to VEOG\).*units\.\*=<unit>"):
         read(path, {})
     declared = content(read(path))
     kinds = zip(NAMES, ("EEG", "EEG", "EOG"), strict=True)
@@ -314,3 +314,40 @@ def test_real_data_sets_equal_scipy_and_mne(realdata: Path, name: str) -> None:
     assert found["label"].values.tolist() == [str(event["type"]) for event in eeg["event"]]
     latency = np.array([event["latency"] for event in eeg["event"]])
     np.testing.assert_allclose(found["start_s"], (latency - 1) / eeg["srate"], rtol=1e-12)
+
+
+FORMS_DAMAGED: dict[str, tuple[Callable[[Path, dict[str, Any]], Path], bytes]] = {
+    "5": (write_5, b"event"),
+    "5 flat": (lambda path, eeg: write_5(path, eeg, flat=True), b"event"),
+    "7.3": (write_73, b"event"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS_DAMAGED)
+def test_events_under_a_damaged_name_are_a_finding(tmp_path: Path, form: str) -> None:
+    make, name = FORMS_DAMAGED[form]
+    path = make(tmp_path / "synthetic.set", eeg_struct(signal(), EVENTS))
+    whole = path.read_bytes()
+    assert whole.count(name)
+    path.write_bytes(whole.replace(name, b"ewent"))
+    raw = raw_of(path)
+    tree = eeglab.read(raw, Declared(MICROVOLTS))
+    assert "annotations" not in tree
+    (told,) = (p for p in raw.problems if p.where.endswith(": event"))
+    assert (told.level, told.found) == ("warning", "no such field")
+
+
+@pytest.mark.parametrize("events", [[], EVENTS])
+def test_events_under_their_name_are_none(tmp_path: Path, events: Any) -> None:
+    raw = raw_of(write_5(tmp_path / "synthetic.set", eeg_struct(signal(), events)))
+    eeglab.read(raw, Declared(MICROVOLTS))
+    assert not any(p.where.endswith(": event") for p in raw.problems)
+
+
+def test_events_without_a_type_are_a_finding(tmp_path: Path) -> None:
+    eeg = eeg_struct(signal())
+    eeg["event"] = [{"tipe": "a", "latency": 4.0}, {"tipe": "b", "latency": 5.0}]
+    raw = raw_of(write_5(tmp_path / "synthetic.set", eeg))
+    tree = eeglab.read(raw, Declared(MICROVOLTS))
+    assert tree["annotations"]["label"].values.tolist() == ["event", "event"]
+    assert any(p.level == "warning" and p.found == "2 of 2 without a type" for p in raw.problems)

@@ -20,7 +20,6 @@ from neurodata.declare import Declared
 from neurodata.errors import (
     MissingFactError,
     NeurodataError,
-    RefusedError,
     UnknownFormatError,
     UnreadableError,
     UnsafeError,
@@ -30,7 +29,7 @@ from neurodata.readers import gifti
 from neurodata.report import write_report
 from neurodata.safe import Raw, head
 from neurodata.store import open_store
-from tests.readers.conformance import HeaderTests, PersonalTests
+from tests.readers.conformance import HeaderTests, PersonalTests, flip_bits, refused_in_full
 
 CANARY = "Jane Q Canary"
 NIBABEL = Path(nibabel.__file__).parent / "gifti/tests/data"
@@ -369,12 +368,12 @@ def test_series_by_declaration(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "hint"), [("1500.0", "0.666667"), ("1.5", "0.666667"), ("0", "0.5"), ("x", "0.5")]
+    ("step", "hint"), [("1500.0", "0.666667"), ("1.5", "0.666667"), ("0", "<Hz>"), ("x", "<Hz>")]
 )
 def test_a_time_step_has_no_unit(step: str, hint: str, tmp_path: Path) -> None:
     with pytest.raises(MissingFactError) as caught:
         read(write(tmp_path, series(step)))
-    assert caught.value.hint == f"declare it: --set rate_hz={hint}"
+    assert caught.value.hint.replace("'", "") == f"declare it: --set rate_hz={hint}"
 
 
 def test_series_by_the_side_car(tmp_path: Path) -> None:
@@ -400,11 +399,7 @@ def test_series_by_the_side_car(tmp_path: Path) -> None:
 @pytest.mark.parametrize("story", LIES)
 def test_lies_say_where_and_what(story: str, tmp_path: Path) -> None:
     path = write(tmp_path, LIES[story](surface()))
-    with pytest.raises(RefusedError) as caught:
-        read(path)
-    assert caught.value.where.startswith("synthetic")
-    assert caught.value.found
-    assert caught.value.expected
+    refused_in_full(lambda: read(path))
 
 
 HOSTILE = {
@@ -457,18 +452,13 @@ def test_half_surfaces_and_wide_maps_are_refused(tmp_path: Path) -> None:
 
 
 def test_bit_flips(tmp_path: Path) -> None:
-    random = np.random.default_rng(3)
     for content, facts in ((surface(), {}), (series(), {"rate_hz": 0.5}), (labels(), {})):
-        path = tmp_path / "synthetic.gii"
-        for bit in random.choice(8 * len(content), 120, replace=False):
-            damaged = bytearray(content)
-            damaged[bit // 8] ^= 1 << (bit % 8)
-            path.write_bytes(damaged)
-            try:
-                tree, _ = read(path, **facts)
-            except NeurodataError:
-                continue
-            assert [p for p in schema.check(tree) if p.level == "error"] == []
+        path = write(tmp_path, content)
+
+        def sound(path: Path = path, facts: dict[str, Any] = facts) -> None:
+            assert [p for p in schema.check(read(path, **facts)[0]) if p.level == "error"] == []
+
+        flip_bits(path, 120, sound)
 
 
 def test_packed_documents(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_any_graph_comes_back(
 ])  # fmt: skip
 def test_hemibrain_skeletons(realdata: Path, path: str, nodes: int, edges: int) -> None:
     file = realdata / path
-    with pytest.raises(MissingFactError, match="--set weight_units=count"):
+    with pytest.raises(MissingFactError, match="weight_units=<unit>"):
         read(file, {})
     node = read(file, {"weight_units": "a.u."})["graph"]
     assert (node.sizes["node"], node.sizes["edge"]) == (nodes, edges)

@@ -193,8 +193,10 @@ def test_nothing_declared_lists_variables_and_flags(make: Make, tmp_path: Path) 
     ):  # fmt: skip
         assert wanted in refusal.value.found, wanted
     for flag in (
-        "variables.signal=counts", "axes=time,channel", "rate_hz=30", "'units.*=dF/F'",
-        "modality=calcium",
+        "variables.signal=counts",
+        "'axes=time,channel|channel,time'", "'rate_hz=<Hz>'",
+        "'units.*=<unit>'",
+        "'modality=calcium|eeg|",
     ):  # fmt: skip
         assert f"--set {flag}" in refusal.value.hint, flag
 
@@ -576,3 +578,10 @@ def test_flips_of_matlab_4_give_no_foreign_exception(tmp_path: Path) -> None:
             read(path, **FACTS_4)
         except NeurodataError:
             continue
+
+
+@MAKERS
+def test_the_text_at_the_start_is_listed_as_removed(make: Make, tmp_path: Path) -> None:
+    raw = Raw(tmp_path, (make(tmp_path / "synthetic.mat"),))
+    matlab.read(raw, Declared(FACTS))
+    assert "its text (program, platform, date), removed" in [p.found for p in raw.problems]

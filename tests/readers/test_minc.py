@@ -296,7 +296,7 @@ def test_series(order: str, tmp_path: Path) -> None:
 def test_series_without_unit_of_time(tmp_path: Path) -> None:
     order = "time,zspace,yspace,xspace"
     path = synthetic(tmp_path / "a.mnc", attribute(T, "units", None), order=order)
-    with pytest.raises(MissingFactError, match=r"rate_hz=0\.5"):
+    with pytest.raises(MissingFactError, match="rate_hz=<Hz>"):
         read(path)
     assert read(path, rate_hz=2)[0]["bold"].attrs["rate_hz"] == 2.0
 

@@ -225,3 +225,38 @@ def test_bits_of_the_header_turned_over(tmp_path: Path) -> None:
     flip(path, lambda: read(path), 0x100, 40)
     flip(path, lambda: read(path), CONTROL + 64, 40)
     flip(path.with_suffix(".LOG"), lambda: read(path), 0x700, 40)
+
+
+@pytest.mark.parametrize("zeroed", [slice(0x400, None), slice(0x412, 0x413), slice(0, 0)])
+def test_a_list_without_events_is_a_finding(tmp_path: Path, zeroed: slice) -> None:
+    """Blocks of zeros, a count of zero, or no byte at all."""
+    path = write(tmp_path)
+    log = bytearray(path.with_suffix(".LOG").read_bytes())
+    if zeroed.stop == 0:
+        log.clear()
+    else:
+        log[zeroed] = bytes(len(log[zeroed]))
+    path.with_suffix(".LOG").write_bytes(log)
+    raw = raw_of(path)
+    tree = nihon.read(raw, Declared())
+    assert "events" not in tree
+    (told,) = (p for p in raw.problems if p.found.startswith("no event in"))
+    assert (told.level, told.found) == ("warning", f"no event in {len(log)} bytes")
+
+
+@pytest.mark.parametrize("stop", [0x92, 0x400, None])
+def test_zeros_for_the_head_of_the_list_are_refused(tmp_path: Path, stop: int | None) -> None:
+    path = write(tmp_path)
+    log = bytearray(path.with_suffix(".LOG").read_bytes())
+    log[:stop] = bytes(len(log[:stop]))
+    path.with_suffix(".LOG").write_bytes(log)
+    with pytest.raises(UnreadableError):
+        read(path)
+
+
+def test_a_block_of_events_at_no_place_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    log = path.with_suffix(".LOG")
+    log.write_bytes(put(0x92, "<I", 0)(log.read_bytes()))
+    with pytest.raises(UnreadableError, match="no place of a block"):
+        read(path)

@@ -227,7 +227,7 @@ def test_real_flattened_masks_are_told(realdata: Path) -> None:
 def test_real_tracking_without_unit_must_be_declared(realdata: Path) -> None:
     folder = realdata / "acceptance/spikes/pynapple_ephys_nwb/neurosuite/pynapplenwb"
     path = folder / "A2929-200711.nwb"
-    with pytest.raises(MissingFactError, match=r"--set units\.x="):
+    with pytest.raises(MissingFactError, match=r"units\.x=<unit>"):
         read(path)
     tree, _ = read(path, **{"units__*": "m"})
     assert tree["units"].sizes["unit"] == 15
@@ -304,7 +304,7 @@ def test_regular_clock_is_start_rate_and_count(path: Path) -> None:
     assert "time" not in traces.coords
 
 
-@pytest.mark.parametrize("rate", [0.0, -10.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("rate", [0.0, -10.0, float("nan"), float("inf"), 2e6, 1e30])
 def test_impossible_rates_are_refused(rate: float, path: Path) -> None:
     change(path, lambda f: f[f"{TRACES}/starting_time"].attrs.modify("rate", rate))
     with pytest.raises(UnreadableError, match="rate"):
@@ -334,9 +334,9 @@ def test_repeated_times_are_told(path: Path) -> None:
 
 def test_no_clock_is_refused_until_declared(path: Path) -> None:
     change(path, lambda f: f.__delitem__("acquisition/Wheel/starting_time"))
-    with pytest.raises(MissingFactError, match="--set rate_hz="):
+    with pytest.raises(MissingFactError, match="rate_hz=<Hz>"):
         read(path)
-    with pytest.raises(MissingFactError, match="--set start_s="):
+    with pytest.raises(MissingFactError, match="start_s=<s>"):
         read(path, rate_hz=5)
     tree, _ = read(path, rate_hz=5, start_s=2)
     assert tree["wheel"].attrs["rate_hz"] == 5.0
@@ -346,7 +346,7 @@ def test_no_clock_is_refused_until_declared(path: Path) -> None:
 @pytest.mark.parametrize("unit", ["", "n.a.", "unknown"])
 def test_no_unit_is_refused_until_declared(unit: str, path: Path) -> None:
     change(path, lambda f: f["acquisition/Wheel/data"].attrs.modify("unit", unit))
-    with pytest.raises(MissingFactError, match=r"--set units\.Wheel="):
+    with pytest.raises(MissingFactError, match=r"units\.Wheel=<unit>"):
         read(path)
     tree, _ = read(path, **{"units__*": "mV"})
     assert tree["wheel/scale"].values.tolist() == [0.5e-3]
@@ -365,7 +365,7 @@ def test_transposed_traces_are_turned_and_told(path: Path) -> None:
 def test_square_traces_are_refused_until_declared(path: Path) -> None:
     square = np.arange(9.0).reshape(3, 3)
     change(path, lambda f: replace(f, f"{TRACES}/data", square))
-    with pytest.raises(MissingFactError, match="--set axes=time,roi"):
+    with pytest.raises(MissingFactError, match=r"axes=time,roi\|roi,time"):
         read(path)
     np.testing.assert_array_equal(read(path, axes="time,roi")[0]["traces/signal"].values, square)
     np.testing.assert_array_equal(read(path, axes="roi,time")[0]["traces/signal"].values, square.T)

@@ -186,6 +186,17 @@ def test_disorder_within_a_sample_is_sorted_and_told(tmp_path: Path) -> None:
     assert any("out of order" in problem.found for problem in raw.problems)
 
 
+@pytest.mark.parametrize("name", ["times", "units"])
+def test_a_row_longer_than_its_file_is_refused_before_it_is_read(name: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "synthetic.h5")
+    with h5py.File(path) as file:
+        at = file[f"spikes/{name}"].id.get_offset()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:at] + (2**24).to_bytes(4, "little") + whole[at + 4 :])
+    with pytest.raises(UnsafeError, match=f"spikes/{name}: found rows of 16777"):
+        read(path)
+
+
 def test_links_out_of_the_file_are_refused(tmp_path: Path) -> None:
     def change(file: h5py.File) -> None:
         del file["labels"]

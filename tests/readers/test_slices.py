@@ -14,7 +14,7 @@ import tifffile
 import xarray as xr
 from PIL import Image, PngImagePlugin
 
-from neurodata.declare import Declared
+from neurodata.declare import Declared, parse
 from neurodata.errors import (
     InvalidInputError,
     MissingFactError,
@@ -22,9 +22,11 @@ from neurodata.errors import (
     UnreadableError,
     UnsafeError,
 )
+from neurodata.ingestion import ingest
 from neurodata.readers import slices
 from neurodata.readers.slice_pixels import stored_slices
 from neurodata.safe import Raw
+from neurodata.scope import flags
 from tests.readers.conformance import PersonalTests, ReaderTests
 
 SIZES: dict[str, Any] = {"axes": "z,y,x", "voxel_um": [2.0, 0.5, 0.5]}
@@ -122,10 +124,28 @@ def test_frames_make_a_movie(tmp_path: Path) -> None:
 
 def test_axes_and_size_are_declared(tmp_path: Path) -> None:
     main = write(tmp_path, planes(), "png")
-    with pytest.raises(MissingFactError, match=r"--set axes=z,y,x --set voxel_um=2,0\.5,0\.5$"):
+    with pytest.raises(MissingFactError, match=r"axes=z,y,x\|.* --set .voxel_um=<z>,<y>,<x>.$"):
         read(main)
     with pytest.raises(InvalidInputError):
         read(main, axes="y,z,x", voxel_um=[1.0, 1.0, 1.0])
+
+
+def test_one_picture_is_an_image_once_it_is_named_and_declared(tmp_path: Path) -> None:
+    main = write(tmp_path, planes("u1", 3)[:1], "png")
+    told = ingest(tmp_path, store=tmp_path.with_name("s"))
+    (aside,) = [p for p in told.problems if p.found == "one picture"]
+    first = flags(aside.hint)
+    assert len(told) == 0
+    asked = ingest(tmp_path, store=tmp_path.with_name("s"), declare=parse(first)).settings
+    assert asked == ("axes=y,x|x,y", "voxel_um=<y>,<x>")
+    for size in ("voxel_um=0.5,0.25", "voxel_um=unknown"):
+        facts = parse([*first, "axes=y,x", size])
+        (entry,) = ingest(tmp_path, store=tmp_path.with_name("s"), declare=facts)
+        assert entry.status == "new", entry.problems
+    node = read(main, axes="y,x", voxel_um=[0.5, 0.25])[0]["image"]
+    assert node["image_adc"].dims == ("channel", "y", "x")
+    np.testing.assert_array_equal(node["image_adc"], np.moveaxis(planes("u1", 3)[0], -1, 0))
+    assert node["spacing"].values.tolist() == [0.5, 0.25]
 
 
 @pytest.mark.acceptance

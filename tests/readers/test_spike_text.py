@@ -45,13 +45,13 @@ def test_grasshopper_equals_plain_numbers(
     path = folder / f"grasshopper_spike_times{number}.txt"
     wanted = np.loadtxt(path) * 1e-6
     assert spike_text.sniff(head(path), path)
-    with pytest.raises(MissingFactError, match="--set time_units=us"):
+    with pytest.raises(MissingFactError, match=r"time_units=s\|ms\|us"):
         read(path)
     node = read(path, time_units="us", start_s=0, stop_s=10)["spikes"]
     np.testing.assert_allclose(node["time_s"].values, wanted, rtol=1e-15)
     assert node.sizes["spike"] == count
     assert node["time_s"].values[-1] == pytest.approx(last * 1e-6)
-    assert node["unit_id"].values.tolist() == [f"grasshopper_spike_times{number}"]
+    assert node["unit_id"].values.tolist() == ["1"]  # names of files may be those of persons
     assert (node.attrs["start_s"], node.attrs["stop_s"]) == (0.0, 10.0)
 
 
