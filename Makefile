@@ -1,4 +1,4 @@
-# make env | demo | test | lint | build | bench
+# make env | demo | test | coverage | mutants | lint | build | bench
 # PYTHON chooses the interpreter (3.11 or newer); .venv is made on first use.
 
 PYTHON ?= python3
@@ -10,7 +10,7 @@ REALDATA := $(wildcard ../shared/realdata)
 export NEURODATA_REALDATA ?= $(if $(REALDATA),$(abspath $(REALDATA)))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: env demo test test-main test-312 lint build bench clean
+.PHONY: env demo test test-main test-312 lint build coverage mutants bench clean
 
 env: $(VENV)/.done
 
@@ -44,6 +44,21 @@ ifneq ($(PYTHON312),)
 else
 	@echo "no Python 3.12 here: its part of the suite was not run"
 endif
+
+# Branch coverage of the parts that all else rests on, by their own tests; needs some minutes.
+RESTS_ON := units privacy dates splits audit safe store arrays layout remote format frozen_store crash forget
+
+coverage: env
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile tests/readers tests/test_steps_fitted.py \
+	  $(foreach part,$(RESTS_ON),$(wildcard tests/test_$(part)*.py)) \
+	  neurodata/units.py neurodata/privacy.py neurodata/splits neurodata/store $(wildcard neurodata/safe*.py)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+# make mutants, or make mutants ONLY=neurodata/units.py LIMIT=100; all of it needs hours
+mutants: env
+	$(BIN)/python -m tests.mutants $(if $(ONLY),--only $(ONLY)) $(if $(LIMIT),--limit $(LIMIT))
 
 lint: env
 	$(BIN)/ruff check
