@@ -16,6 +16,7 @@ from neurodata.store import Store, open_store
 
 # A machine that is busy with other things is no finding.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", settings.get_profile("busy"), max_examples=2000)
 settings.load_profile("busy")
 pytest.register_assert_rewrite("tests.readers.conformance", "tests.invariants")
 

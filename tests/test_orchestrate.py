@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -151,6 +152,17 @@ def test_a_crashing_worker_takes_only_its_own_recording(
     result = flows.ingest_flow("synthetic", tmp_path, jobs=2, retries=1)
     assert statuses(result) == {"a": "new", "bad": "failed", "b": "new", "c": "new"}
     assert "worker process died" in result.entries[1].problems[0].found
+
+
+def test_children_that_are_forked_after_a_flow_end_as_they_should(
+    flows: Any, synthetic: Callable[..., None], tmp_path: Path
+) -> None:
+    synthetic(synthetic_jobs.good, "a")
+    flows.ingest_flow("synthetic", tmp_path)
+    child = multiprocessing.get_context("fork").Process(target=int)
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
 
 
 def test_unmet_expectation_fails_the_flow(

@@ -294,8 +294,10 @@ def handler(secrets_around: None) -> Iterator[Kept]:
 
 
 @pytest.mark.parametrize("name", ["", "neurodata", "prefect.flow_runs", "somebody.else"])
-def test_no_log_tells_a_secret(name: str, handler: Kept) -> None:
+def test_no_log_tells_a_secret(name: str, handler: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     log = logging.getLogger(name)
+    for each in (log, logging.getLogger("prefect")):  # which may be set up already
+        monkeypatch.setattr(each, "propagate", True)
     log.error("in the text: %s", ADDRESS)
     log.error("split %s%s", "token=", WORD)
     log.error("too %s few %s", TOKEN)

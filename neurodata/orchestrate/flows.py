@@ -15,6 +15,7 @@ from prefect.tasks import exponential_backoff
 
 from neurodata.errors import InvalidInputError, Problem, ProblemsError
 from neurodata.ingestion import Entry, Progress, Result, finish, ingest_recording, prepare
+from neurodata.orchestrate.forks import let_children_end
 from neurodata.orchestrate.redaction import guarded, redact
 from neurodata.orchestrate.server import api
 from neurodata.orchestrate.summary import Meter, listening, notify, publish_summary, tally
@@ -23,6 +24,7 @@ from neurodata.plan import Job, plan
 from neurodata.secret import has_secret
 
 BACKOFF_S = 1.0
+let_children_end()
 
 
 class IncompleteError(ProblemsError):

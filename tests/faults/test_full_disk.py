@@ -31,7 +31,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     ):
         pytest.skip("this process may not mount file systems")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def fill(folder: Path, free: int) -> None:

@@ -395,7 +395,7 @@ def test_a_missing_modality_can_be_declared(tmp_path: Path) -> None:
 def test_multi_frame_without_spacing_needs_its_voxel_size(tmp_path: Path) -> None:
     pixels = np.stack([synthetic.values(n) for n in range(4)])
     data = image(pixels=pixels, PixelSpacing=None, ImageOrientationPatient=None)
-    with pytest.raises(MissingFactError, match="--set voxel_mm"):
+    with pytest.raises(MissingFactError, match="--set 'voxel_mm=<z>,<y>,<x>'"):
         read_one(tmp_path, data)
     node = read_one(tmp_path, data, voxel_mm=[3, 2, 1.5])["anat"]
     assert node["spacing"].values.tolist() == [3.0, 2.0, 1.5]
