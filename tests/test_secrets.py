@@ -293,7 +293,7 @@ def handler(secrets_around: None) -> Iterator[Kept]:
     logging.setLogRecordFactory(before)
 
 
-@pytest.mark.parametrize("name", ["", "neurodata", "prefect.flow_runs", "somebody.else"])
+@pytest.mark.parametrize("name", ["", "neurodata", "somebody.else"])
 def test_no_log_tells_a_secret(name: str, handler: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     log = logging.getLogger(name)
     for each in (log, logging.getLogger("prefect")):  # which may be set up already
@@ -411,6 +411,14 @@ def call(*words: object) -> str:
     done = CliRunner().invoke(app, [str(word) for word in words])
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
     return f"exit code {done.exit_code}\n{done.output}{done.stderr}"
+
+
+def alone(*words: object) -> str:
+    """Do what `call` does in a process of its own, as `doctor` looks at the whole process."""
+    argv = [sys.executable, "-m", "neurodata", *map(str, words)]
+    known = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=known)
+    return f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
 
 
 def arguments(command: Any, folder: Path) -> list[str]:
@@ -575,7 +583,7 @@ def test_a_verb_that_works_tells_and_keeps_no_secret(
     given = [*verb.split(), *(places.get(word, word) for word in WORKING[verb])]
     if "--store" in [name for one in VERBS[tuple(verb.split())].params for name in one.opts]:
         given += ["--store", str(synthetic_place / "store")]
-    told = call(*given, "--json")
+    told = alone(*given, "--json") if verb == "doctor" else call(*given, "--json")
     assert told.startswith("exit code 0"), told
     assert WORD not in told
     assert_nowhere(synthetic_place)
