@@ -29,7 +29,9 @@ test: test-main test-312
 test-main: env
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# zarr and numpy have releases for 3.12 and newer only: the torch-free part runs there too.
+# zarr and numpy have releases for 3.12 and newer only: what rests on them runs there too.
+TESTS312 := tests/readers $(foreach part,arrays clock exchange format frozen_store ingest layout \
+  loader physical remote schema splits steps store,$(wildcard tests/test_$(part)*.py))
 PYTHON312 := $(shell for p in python3.12 "$$(ls -d $$(pyenv root 2>/dev/null)/versions/3.12*/bin/python3.12 2>/dev/null | tail -1)"; do \
   "$$p" -c 'import sys; print(sys.executable)' 2>/dev/null && break; done)
 
@@ -39,7 +41,7 @@ ifneq ($(PYTHON312),)
 	test -e $(VENV312)/.done -a ! pyproject.toml -nt $(VENV312)/.done || { \
 	  $(VENV312)/bin/python -m pip install --quiet --editable '.[calcium,eeg,ecg,ephys,mri,microscopy,connectome,models,report,hub,remote,flows,dev]' \
 	  && touch $(VENV312)/.done; }
-	$(VENV312)/bin/python -m pytest -n 2 --dist loadfile \
+	$(VENV312)/bin/python -m pytest -n 2 --dist loadfile $(TESTS312) \
 	  -m "not torch and not flows and not slow" -k "not foreign_exception and not flips"
 else
 	@echo "no Python 3.12 here: its part of the suite was not run"
