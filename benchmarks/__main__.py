@@ -43,7 +43,7 @@ def _options(given: argparse.Namespace, data: Path) -> runs.Options:
     return runs.Options(
         data=data,
         quick=quick,
-        rounds=given.rounds or (3 if quick else 5),
+        rounds=given.rounds or (2 if quick else 5),
         only=_chosen(given.only, set(WORKLOADS)),
         candidates=_chosen(given.candidates, {one.name for one in TABLE}),
         window_s=0.5 if quick else 1.2,
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--quick", action="store_true", help="smaller data, no worker processes")
     run.add_argument("--only", default="", metavar="WORKLOAD,...", help=", ".join(WORKLOADS))
     run.add_argument("--candidates", default="", metavar="NAME,...")
-    run.add_argument("--rounds", type=int, default=0, help="5, quick 3")
+    run.add_argument("--rounds", type=int, default=0, help="5, quick 2")
     write = verbs.add_parser("report", help="write the table and the plot")
     write.add_argument("results", nargs="*", help="files of results; the newest one by default")
     for verb in (setup, run, write):
