@@ -12,8 +12,6 @@ import os
 import shutil
 import signal
 import sys
-import traceback
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,8 @@ import dask
 
 from neurodata.ingestion import Result, ingest
 from neurodata.store import catalog, open_store
+from tests.faults.children import begin as child
+from tests.faults.children import ended
 from tests.invariants import assert_store_ok
 
 SAMPLE = "mri_anatomical"
@@ -63,23 +63,6 @@ class Counter:
         self.seen.append(what)
         if len(self.seen) == self.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
-
-
-def child(work: Callable[[], Any]) -> int:
-    """Do something in a forked process; it answers through its exit status only."""
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        work()
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)
-
-
-def ended(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def run(root: Path, kill_at: int, log: Path | None = None) -> int:
