@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import sys
 import threading
 from importlib.util import find_spec
 from typing import Any
@@ -59,12 +61,24 @@ def _load(name: str, kind: str) -> None:
     """Load or compile a loop for one dtype by calling it on nothing."""
     try:
         with _lock:
+            _keep_streams()
             home = importlib.import_module(HOMES[name])
             loop = getattr(home, name)
             loop(*home.nothing(name, kind))
             _ready[(name, kind)] = loop
     except Exception:  # numba may not know this machine or NumPy: NumPy does it then
         return
+
+
+def _keep_streams() -> None:
+    """Keep numba from exchanging ``sys.stdout`` in a thread, which it does to colour its errors.
+
+    What another thread then puts there is lost, and with it what is printed.
+    """
+    os.environ.setdefault("NUMBA_DISABLE_ERROR_MESSAGE_HIGHLIGHTING", "1")  # read on import
+    errors: Any = sys.modules.get("numba.core.errors")
+    if hasattr(errors, "ColorShell"):  # somebody imported numba before
+        errors.ColorShell = contextlib.nullcontext
 
 
 def _after_fork() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +95,28 @@ def test_batches_are_the_same_with_and_without(
 def test_what_float32_does_not_hold_is_left_to_numpy() -> None:
     assert wait_compiled("scale_windows", np.dtype("i4")) is None
     assert tables([gain_of(np.ones(2), np.zeros(2), np.dtype("f8"))], 2) is None
+
+
+@pytest.mark.parametrize("before", ["", "import numba"])
+def test_loading_a_loop_leaves_the_streams_alone(before: str, tmp_path: Path) -> None:
+    watched = f"""
+import sys, types
+import numpy as np
+from neurodata.compiled import wait_compiled
+{before}
+exchanged = []
+class Watched(types.ModuleType):
+    def __setattr__(self, name, value):
+        exchanged.append(name)
+        super().__setattr__(name, value)
+sys.__class__ = Watched
+assert wait_compiled("scale_windows", np.dtype("i2")) is not None
+print([name for name in exchanged if name in ("stdout", "stderr")])
+"""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_DISABLE")}
+    environment["NUMBA_CACHE_DIR"] = str(tmp_path)  # it is compiled, not only loaded
+    done = subprocess.run(
+        [sys.executable, "-c", watched], capture_output=True, text=True, check=True,
+        env=environment,
+    )  # fmt: skip
+    assert done.stdout == "[]\n"

@@ -413,14 +413,6 @@ def call(*words: object) -> str:
     return f"exit code {done.exit_code}\n{done.output}{done.stderr}"
 
 
-def alone(*words: object) -> str:
-    """Do what `call` does in a process of its own, as `doctor` looks at the whole process."""
-    argv = [sys.executable, "-m", "neurodata", *map(str, words)]
-    known = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=known)
-    return f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
-
-
 def arguments(command: Any, folder: Path) -> list[str]:
     """Words for what a verb must have."""
     return [str(folder / "x") for one in command.params if one.param_type_name == "argument"]
@@ -583,7 +575,7 @@ def test_a_verb_that_works_tells_and_keeps_no_secret(
     given = [*verb.split(), *(places.get(word, word) for word in WORKING[verb])]
     if "--store" in [name for one in VERBS[tuple(verb.split())].params for name in one.opts]:
         given += ["--store", str(synthetic_place / "store")]
-    told = alone(*given, "--json") if verb == "doctor" else call(*given, "--json")
+    told = call(*given, "--json")
     assert told.startswith("exit code 0"), told
     assert WORD not in told
     assert_nowhere(synthetic_place)
