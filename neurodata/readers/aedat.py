@@ -40,6 +40,8 @@ MAGIC = b"#!AER-DAT"
 US_HZ = 1e6
 POLARITIES = ("off", "on")
 
+members = bids.with_sidecars
+
 
 def sniff(head: bytes, path: Path) -> bool:
     """Tell AEDAT of any version by its first line.
@@ -50,11 +52,6 @@ def sniff(head: bytes, path: Path) -> bool:
     True
     """
     return head.startswith(MAGIC)
-
-
-def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the file and the side-cars of its BIDS name, if it has one."""
-    return (path, *bids.sidecars(path, folder))
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:

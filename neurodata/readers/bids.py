@@ -98,6 +98,17 @@ def sidecars(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(p for p in found if _kind(p) not in nearest or first[_kind(p)] == p)
 
 
+def with_sidecars(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
+    """Return a file and its side-cars among ``folder``.
+
+    Examples
+    --------
+    >>> with_sidecars(Path("sub-1_bold.nii"), [Path("sub-1_bold.json"), Path("sub-2_bold.json")])
+    (PosixPath('sub-1_bold.nii'), PosixPath('sub-1_bold.json'))
+    """
+    return (path, *sidecars(path, folder))
+
+
 def _applies(other: Path, own: Mapping[str, str], kinds: Collection[str]) -> bool:
     stated, _ = _parse(other)
     stated.pop("space", None)

@@ -164,17 +164,30 @@ def described(
 
 
 def _described(channel: Channel, row: Mapping[str, str], raw: Raw, declared: Declared) -> Channel:
-    if channel.kind:
-        return channel
+    return channel if channel.kind else in_si(channel, row, raw, declared)
+
+
+def in_si(channel: Channel, row: Mapping[str, str], raw: Raw, declared: Declared) -> Channel:
+    """Return a channel with its unit in SI and what its row of the side-car table adds.
+
+    A type that the header leaves open is that of the row, else what the label says.
+
+    Raises
+    ------
+    MissingFactError
+        When the unit is missing, unknown or contradicted.
+    """
     unit = unit_of(channel.name, channel.units, row.get("units", ""), declared, raw.name)
+    is_open = channel.kind in ("", OTHER_TYPE)
+    kind = (is_open and row.get("type", "").upper()) or channel.kind
     return replace(
         channel,
-        kind=row.get("type", "").upper() or kind_of(channel.name),
+        kind=kind or kind_of(channel.name),
         units=unit.symbol,
         scale=channel.scale * unit.factor,
         offset=channel.offset * unit.factor,
         reference=channel.reference or row.get("reference", ""),
-        status=row.get("status", ""),
+        status=row.get("status", "") or channel.status,
     )
 
 

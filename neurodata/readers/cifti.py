@@ -10,7 +10,6 @@ https://www.nitrc.org/projects/cifti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +42,8 @@ FORMS = {
 }  # fmt: skip
 AXES = 6
 
+members = bids.with_sidecars
+
 
 def sniff(head: bytes, path: Path) -> bool:
     """Say whether a file is NIfTI-2 with an intent of CIFTI; ``head`` is decompressed."""
@@ -50,11 +51,6 @@ def sniff(head: bytes, path: Path) -> bool:
         return False
     order = "little" if head[0] else "big"
     return int.from_bytes(head[504:508], order) in INTENTS  # type: ignore[arg-type]
-
-
-def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the file and its side-cars."""
-    return tuple(dict.fromkeys([path, *bids.sidecars(path, folder)]))
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:

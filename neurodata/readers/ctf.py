@@ -6,8 +6,8 @@ stored data. Places are those of the header, in its own frames.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import xarray as xr
 from neurodata import safe
 from neurodata.declare import Declared
 from neurodata.readers import bids
-from neurodata.readers.channels import OTHER_TYPE, Channel, Clock, unit_of
+from neurodata.readers.channels import OTHER_TYPE, Channel, Clock, in_si
 from neurodata.readers.ctf_header import (
     CENTIMETRE_M,
     DATA_HEADER_BYTES,
@@ -163,19 +163,7 @@ def _channels(raw: Raw, header: Header, declare: Declared) -> list[Channel]:
         stated.append(Channel(name, kind, unit, 1 / gain, status=status))
     if plain:
         raw.note("channels", f"no unit of {', '.join(plain)}; in arbitrary units", "channels.tsv")
-    return all_of(partial(_known, c, table.get(c.name, {}), raw, declare) for c in stated)
-
-
-def _known(channel: Channel, row: Mapping[str, str], raw: Raw, declare: Declared) -> Channel:
-    unit = unit_of(channel.name, channel.units, row.get("units", ""), declare, raw.name)
-    kind = row.get("type", "").upper() if channel.kind == OTHER_TYPE else ""
-    return replace(
-        channel,
-        kind=kind or channel.kind,
-        units=unit.symbol,
-        scale=channel.scale * unit.factor,
-        status=row.get("status", "") or channel.status,
-    )
+    return all_of(partial(in_si, c, table.get(c.name, {}), raw, declare) for c in stated)
 
 
 def _is_across(row: Any) -> bool:

@@ -35,15 +35,12 @@ _DATE = re.compile(rb"[ 0-9.:]{16}")
 _TAL = re.compile(rb"([+-]\d{1,12}(?:\.\d*)?)(?:\x15(\d{0,12}(?:\.\d*)?))?\x14(.*)\x14", re.DOTALL)
 _SLAB_RECORDS = 4096
 
+members = bids.with_sidecars
+
 
 def sniff(head: bytes, path: Path) -> bool:
     """Tell EDF and BDF by the version field and the form of the date field."""
     return head[:8] in MAGIC and len(head) >= 256 and bool(_DATE.fullmatch(head[168:184]))
-
-
-def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the file and its BIDS side-cars."""
-    return (path, *bids.sidecars(path, folder))
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:

@@ -7,7 +7,6 @@ The unit is microvolts where the header states a range and bits; else it is decl
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,6 +34,8 @@ FIXED_BYTES = 36
 _DTYPES = {2: ">i2", 4: ">f4", 6: ">f8"}
 _START = struct.Struct(">i6hi5h")  # version, date, time, milliseconds, five numbers
 SLAB_BYTES = 8 * 2**20
+
+members = bids.with_sidecars
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,6 @@ def sniff(head: bytes, path: Path) -> bool:
     when = when and 0 <= minute < 60 and 0 <= second < 60 and 0 <= ms < 1000
     sized = rate > 0 and count > 0 and gain >= 0 and 0 <= bits <= 64
     return bool(2 <= version <= 7 and when and sized)
-
-
-def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the file and its BIDS side-cars."""
-    return (path, *bids.sidecars(path, folder))
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:

@@ -39,15 +39,12 @@ EXTRA = "eeg"
 SPARSE, SEGMENT = 0x7FFF, 0x7FFE  # codes of events: a sample of its own, a start after a pause
 Scaling = tuple[tuple[float, float], ...]
 
+members = bids.with_sidecars
+
 
 def sniff(head: bytes, path: Path) -> bool:
     """Tell GDF by its version field."""
     return MAGIC.match(head) is not None and len(head) >= 256
-
-
-def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the file and its BIDS side-cars."""
-    return (path, *bids.sidecars(path, folder))
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:

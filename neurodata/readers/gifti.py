@@ -41,17 +41,14 @@ TIME_STEP = "TimeStep"
 USED = (TIME_STEP, "Name", *gifti_surface.FACTS)
 Array = npt.NDArray[Any]
 
+members = bids.with_sidecars
+
 
 def sniff(head: bytes, path: Path) -> bool:
     """Say whether an XML file is GIFTI."""
     for mark in MARKS:
         head = head.removeprefix(mark)
     return head.lstrip().startswith(b"<") and b"<GIFTI" in head
-
-
-def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the file and the side-cars of its BIDS name, if it has one."""
-    return tuple(dict.fromkeys([path, *bids.sidecars(path, folder)]))
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:

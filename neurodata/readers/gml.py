@@ -10,7 +10,6 @@ M. Himsolt, GML: a portable graph file format (1997), https://www.fim.uni-passau
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,8 @@ SUFFIXES = (".gml", ".gml.gz")
 EXTRA = "connectome"
 _PAIR = re.compile(r'[A-Za-z]\w*\s+("[^"]*"|[^\s"\[\]]+)')
 
+members = bids.with_sidecars
+
 
 def sniff(head: bytes, path: Path) -> bool:
     """Say whether a text file opens a graph in brackets after nothing but keys and values."""
@@ -36,11 +37,6 @@ def sniff(head: bytes, path: Path) -> bool:
         if not _PAIR.fullmatch(line):
             return False
     return False
-
-
-def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the graph and the side-cars of its BIDS name, if it has one."""
-    return (path, *bids.sidecars(path, folder))
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,8 @@ EXTRA = "connectome"
 DEFAULTS = ("node_default", "edge_default")  # where networkx keeps what keys state
 MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
+members = bids.with_sidecars
+
 
 def sniff(head: bytes, path: Path) -> bool:
     """Say whether an XML file is GraphML."""
@@ -38,11 +39,6 @@ def sniff(head: bytes, path: Path) -> bool:
         head = head.removeprefix(mark)
     text = head.replace(b"\0", b"").lstrip()
     return text.startswith(b"<") and b"<graphml" in text
-
-
-def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the graph and the side-cars of its BIDS name, if it has one."""
-    return (path, *bids.sidecars(path, folder))
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -47,6 +46,8 @@ ACQUISITIONS = {2: "averages"}
 EPOCHS_BYTES = 28  # of their condition: type, rate, length, samples before, averages, count
 _STIM, _MISC = 3, 502  # codes of kinds of channels in FIF files, which MNE uses
 _DTYPES = {2: "<i2", 4: "<i4"}
+
+members = bids.with_sidecars
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,6 @@ def sniff(head: bytes, path: Path) -> bool:
     offset, size, most, count, second = struct.unpack_from("<IiiiI", head)
     sized = (offset, size) == (0, ENTRY_BYTES) and DATA < count <= most <= 256
     return bool(sized and second == ENTRY_BYTES * most)
-
-
-def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the file and its BIDS side-cars."""
-    return (path, *bids.sidecars(path, folder))
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 from neurodata.declare import Declared
 from neurodata.errors import UnreadableError
 from neurodata.readers import bids
-from neurodata.readers.channels import OTHER_TYPE, Channel, kind_of, unit_of
+from neurodata.readers.channels import Channel, in_si
 from neurodata.readers.lacking import all_of
 from neurodata.safe import Raw
 
@@ -43,22 +42,7 @@ def known(
         found = f"an impossible calibration of {', '.join(odd[:5])}"
         raise _refusal(raw, found, "finite numbers other than 0")
     table = bids.channel_table(raw, names) if side_car else {}
-    return all_of(partial(_known, c, table.get(c.name, {}), raw, declare) for c in stated)
-
-
-def _known(channel: Channel, row: dict[str, str], raw: Raw, declare: Declared) -> Channel:
-    unit = unit_of(channel.name, channel.units, row.get("units", ""), declare, raw.name)
-    table = row.get("type", "").upper()
-    kind = channel.kind if channel.kind not in ("", OTHER_TYPE) else table or channel.kind
-    return replace(
-        channel,
-        kind=kind or kind_of(channel.name),
-        units=unit.symbol,
-        scale=channel.scale * unit.factor,
-        offset=channel.offset * unit.factor,
-        reference=channel.reference or row.get("reference", ""),
-        status=row.get("status", "") or channel.status,
-    )
+    return all_of(partial(in_si, c, table.get(c.name, {}), raw, declare) for c in stated)
 
 
 def _refusal(raw: Raw, found: str, expected: str) -> UnreadableError:

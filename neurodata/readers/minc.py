@@ -6,7 +6,6 @@ it, and ``affine`` says where it runs. World coordinates of MINC run to right, f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,8 @@ COSINES = {"xspace": (1.0, 0.0, 0.0), "yspace": (0.0, 1.0, 0.0), "zspace": (0.0,
 OTHERS = {"time": "time", "vector_dimension": "channel"}
 TOLERANCE = 1e-3
 
+members = bids.with_sidecars
+
 
 def sniff(head: bytes, path: Path) -> bool:
     """Say whether a file is MINC: netCDF or HDF5 with the names that MINC gives.
@@ -60,11 +61,6 @@ def sniff(head: bytes, path: Path) -> bool:
     from neurodata.readers.minc_hdf5 import is_minc
 
     return is_minc(path)
-
-
-def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the file and its side-cars."""
-    return tuple(dict.fromkeys([path, *bids.sidecars(path, folder)]))
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:

@@ -25,9 +25,9 @@ from neurodata.readers.channels import (
     OTHER_TYPE,
     Channel,
     Clock,
+    in_si,
     lazily,
     timeseries,
-    unit_of,
 )
 from neurodata.readers.channels import modality_of as _modality_of
 from neurodata.readers.intervals import intervals
@@ -162,17 +162,7 @@ def _known(
             "one unit",
             f"units.{channel.name}={channel.units}",
         )
-    unit = unit_of(channel.name, channel.units, row.get("units", ""), declare, raw.name)
-    kind = row.get("type", "").upper() if channel.kind == OTHER_TYPE else ""
-    return replace(
-        channel,
-        kind=kind or channel.kind,
-        units=unit.symbol,
-        scale=channel.scale * unit.factor,
-        offset=channel.offset * unit.factor,
-        reference=row.get("reference", ""),
-        status=row.get("status", "") or channel.status,
-    )
+    return in_si(channel, row, raw, declare)
 
 
 def _note_codes(channels: Sequence[Channel], raw: Raw) -> None:

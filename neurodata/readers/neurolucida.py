@@ -45,6 +45,8 @@ CLASS = re.compile(rb"\(\s*(CellBody|Axon|Dendrite|Apical)\s*\)", re.IGNORECASE)
 PROGRAM = b"MicroBrightField"
 ROOT_ELEMENT = re.compile(rb"<mbf[\s>]")
 
+members = bids.with_sidecars
+
 
 class Spine(list[Any]):
     """What lies between ``<`` and ``>``."""
@@ -66,11 +68,6 @@ def sniff(head: bytes, path: Path) -> bool:
     if not text.startswith((b"(", b";")):
         return False
     return PROGRAM in text.split(b"\n", 1)[0] or CLASS.search(text) is not None
-
-
-def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the morphology and the side-cars of its BIDS name, if it has one."""
-    return (path, *bids.sidecars(path, folder))
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:

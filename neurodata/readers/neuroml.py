@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,6 +46,8 @@ LEXICON = {
 }  # fmt: skip
 WORDS = (("soma", SOMA), ("axon", AXON), ("apical", APICAL), ("dendrite", DENDRITE))
 Point = tuple[float, float, float, float]
+
+members = bids.with_sidecars
 
 
 @dataclass
@@ -151,11 +152,6 @@ def sniff(head: bytes, path: Path) -> bool:
     """
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     return text.startswith(b"<") and re.search(rb"<(\w+:)?neuroml[\s>]", text) is not None
-
-
-def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the morphology and the side-cars of its BIDS name, if it has one."""
-    return (path, *bids.sidecars(path, folder))
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:

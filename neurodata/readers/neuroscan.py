@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,6 +45,8 @@ EVENT_BYTES = {1: 8, 2: 19, 3: 19}
 ACCEPTED, REJECTED = 0xD, 0xC
 _EVENT = np.dtype([("stimulus", "<u2"), ("key", "u1"), ("pad", "u1"), ("offset", "<u4")])
 
+members = bids.with_sidecars
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -80,11 +81,6 @@ class Layout:
 def sniff(head: bytes, path: Path) -> bool:
     """Tell Neuroscan by its version; ANT's files of the same suffix are RIFF files."""
     return head.startswith(MAGIC) and len(head) >= SETUP_BYTES
-
-
-def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the file and its BIDS side-cars."""
-    return (path, *bids.sidecars(path, folder))
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:

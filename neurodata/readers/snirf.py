@@ -19,7 +19,7 @@ import xarray as xr
 from neurodata.declare import Declared
 from neurodata.errors import NeurodataError, UnreadableError, need
 from neurodata.readers import bids
-from neurodata.readers.channels import Channel, Clock, lazily, timeseries, unit_of
+from neurodata.readers.channels import Channel, Clock, in_si, lazily, timeseries
 from neurodata.readers.intervals import intervals
 from neurodata.readers.lacking import all_of
 from neurodata.safe import Raw
@@ -48,6 +48,8 @@ TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3}
 PERSONAL = ("SubjectID", "MeasurementDate", "MeasurementTime", "DateOfBirth", "SubjectName")
 
+members = bids.with_sidecars
+
 
 def sniff(head: bytes, path: Path) -> bool:
     """Tell SNIRF by its version and its group of measurements."""
@@ -61,11 +63,6 @@ def sniff(head: bytes, path: Path) -> bool:
             return "formatVersion" in file and any(_groups(file, "nirs"))
     except NeurodataError:
         return path.name.lower().endswith(SUFFIXES)
-
-
-def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the file and its BIDS side-cars."""
-    return (path, *bids.sidecars(path, folder))
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:
@@ -112,7 +109,7 @@ def _read(raw: Raw, declare: Declared, group: Any) -> xr.DataTree:
     for number, item in aux:
         clock, times, first_s = _clock(raw, item, second, item["dataTimeSeries"].shape[0])
         label = _text(item, "name") or f"aux{number}"
-        channel = _unit(Channel(label, "MISC", _text(item, "dataUnit"), 1.0), {}, raw, declare)
+        channel = in_si(Channel(label, "MISC", _text(item, "dataUnit"), 1.0), {}, raw, declare)
         first_s += _offset(item) * second - zero_s
         name = f"aux_{number}" if len(aux) > 1 else "aux"
         nodes[name] = _node(item["dataTimeSeries"], [channel], clock, times, first_s, None)
@@ -240,7 +237,7 @@ def _channels(raw: Raw, declare: Declared, group: Any, data: Any) -> list[Channe
         found = f"channels twice: {', '.join(twice[:5])}"
         raise _refusal(f"{raw.name}: {data.name}", found, "each once", "export it again")
     table = bids.channel_table(raw, names) if data.name.rstrip("1").endswith("data") else {}
-    return all_of(partial(_unit, c, table.get(c.name, {}), raw, declare) for c in stated)
+    return all_of(partial(in_si, c, table.get(c.name, {}), raw, declare) for c in stated)
 
 
 def _stated(item: Any, nm: npt.NDArray[Any]) -> Channel:
@@ -267,12 +264,6 @@ def _stated(item: Any, nm: npt.NDArray[Any]) -> Channel:
         unit = "mol/L"  # elsewhere the letter might be a metre
     type_ = LABELS.get(label, "MISC") if kind == PROCESSED else TYPES.get(kind, "MISC")
     return Channel(" ".join(words), type_, unit, 1.0)
-
-
-def _unit(channel: Channel, row: Mapping[str, str], raw: Raw, declare: Declared) -> Channel:
-    unit = unit_of(channel.name, channel.units, row.get("units", ""), declare, raw.name)
-    status = row.get("status", "")
-    return Channel(channel.name, channel.kind, unit.symbol, unit.factor, status=status)
 
 
 def _positions(

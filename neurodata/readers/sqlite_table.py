@@ -28,6 +28,8 @@ EXTRA = ""  # needs no optional package
 LISTED = 20
 ENDS = ("columns.source", "columns.target")
 
+members = bids.with_sidecars
+
 
 def sniff(head: bytes, path: Path) -> bool:
     """Tell a SQLite database by its first bytes.
@@ -38,11 +40,6 @@ def sniff(head: bytes, path: Path) -> bool:
     True
     """
     return head.startswith(MAGIC)
-
-
-def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the database and the side-cars of its BIDS name, if it has one."""
-    return (path, *bids.sidecars(path, folder))
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:

@@ -34,6 +34,8 @@ COLUMNS = 7
 ROOT = -1
 _WHOLE = re.compile(r"-?\d{1,18}(\.0*)?")
 
+members = bids.with_sidecars
+
 
 def sniff(head: bytes, path: Path) -> bool:
     """Say whether a text file lists points with a parent, the first of them a root."""
@@ -44,11 +46,6 @@ def sniff(head: bytes, path: Path) -> bool:
     ids = [row[0] for row in rows]
     own = path.name.lower().endswith(SUFFIXES)
     return whole and len(set(ids)) == len(ids) and (own or float(rows[0][6]) == ROOT)
-
-
-def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the morphology and the side-cars of its BIDS name, if it has one."""
-    return (path, *bids.sidecars(path, folder))
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:

@@ -45,6 +45,8 @@ TIME = re.compile(
 )
 UNIT = re.compile(r"(.+?)\s*[\[(]([^\[\]()]*[^\d\[\]()][^\[\]()]*)[\])]")
 
+members = bids.with_sidecars
+
 
 def sniff(head: bytes, path: Path) -> bool:
     """Say whether a text file has a header of names over rows of numbers alone.
@@ -90,11 +92,6 @@ def _time_unit(name: str) -> str | None:
         return match[1] if to_si(match[1], "").symbol == "s" else None
     except NeurodataError:
         return None
-
-
-def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the table and its BIDS side-cars."""
-    return (path, *bids.sidecars(path, folder))
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:

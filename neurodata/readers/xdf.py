@@ -42,6 +42,8 @@ RATE_SLACK = 1e-3  # clocks of amplifiers are off by less than a thousandth
 PERSONAL = ("hostname", "source_id", "session_id", "uid", "created_at")
 CLOCK = ("start_s", "rate_hz", "n")
 
+members = bids.with_sidecars
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -69,11 +71,6 @@ class Samples:
 def sniff(head: bytes, path: Path) -> bool:
     """Tell XDF by its mark."""
     return head.startswith(MAGIC)
-
-
-def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the file and its BIDS side-cars."""
-    return (path, *bids.sidecars(path, folder))
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:

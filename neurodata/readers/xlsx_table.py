@@ -31,15 +31,12 @@ from neurodata.safe import Raw
 SUFFIXES = (".xlsx",)
 EXTRA = safe_xlsx.EXTRA
 
+members = bids.with_sidecars
+
 
 def sniff(head: bytes, path: Path) -> bool:
     """Say whether a file is an XLSX workbook."""
     return safe_xlsx.is_xlsx(head, path)
-
-
-def members(path: Path, folder: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the workbook and the side-cars of its BIDS name, if it has one."""
-    return (path, *bids.sidecars(path, folder))
 
 
 def read(raw: Raw, declare: Declared) -> xr.DataTree:
