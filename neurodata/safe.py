@@ -10,10 +10,12 @@ import csv
 import gzip
 import io
 import json
+import math
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -231,10 +233,14 @@ def read_json(path: Path) -> Any:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    if twice := {key for key in keys if keys.count(key) > 1}:
-        raise ValueError(f"duplicate keys {sorted(twice)}")
-    return dict(pairs)
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"duplicate keys {_twice(key for key, _ in pairs)}")
+    return found
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def _no_constant(name: str) -> Any:
@@ -282,7 +288,7 @@ def read_table(path: Path, separator: str = "\t", header: bool = True) -> pd.Dat
     names = [cell.strip() or f"Unnamed: {n}" for n, cell in enumerate(rows[0][1])]
     if not header:
         return pd.DataFrame([cells for _, cells in rows], dtype=object)
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := _twice(names):
         found = f"the column {twice[0]!r} twice"
         raise UnreadableError(path.name, found, "each name once", "rename one of them")
     return pd.DataFrame([cells for _, cells in rows[1:]], columns=names, dtype=object)
@@ -296,11 +302,11 @@ def memmap(
     Raises
     ------
     UnreadableError
-        When the file is shorter than ``offset`` and the array need.
+        When the file is shorter than ``offset`` and the array need, or a number is below 0.
     """
     import numpy as np
 
-    wanted = offset + dtype.itemsize * int(np.prod([int(n) for n in shape], dtype=object))
+    wanted = _end(path, dtype, shape, offset)
     size = path.stat().st_size
     if size < wanted:
         raise UnreadableError(
@@ -340,7 +346,7 @@ def unpacked_memmap(
     """
     import numpy as np
 
-    wanted = offset + dtype.itemsize * int(np.prod([int(n) for n in shape], dtype=object))
+    wanted = _end(path, dtype, shape, offset)
     packed = path.stat().st_size
     if wanted > 1032 * packed:
         raise _too_short(path, f"{packed} bytes of gzip", wanted)
@@ -366,6 +372,14 @@ def unpacked_memmap(
             raise _too_short(path, f"{total} bytes unpacked", wanted)
         array = np.memmap(spool, dtype=dtype, mode="r", offset=offset, shape=tuple(shape))
     return array, total - wanted
+
+
+def _end(path: Path, dtype: np.dtype[Any], shape: Sequence[int], offset: int) -> int:
+    """Return the byte at which an array ends that a header describes."""
+    if min(offset, *shape, 0) < 0:
+        found = f"an array of shape {tuple(shape)} at byte {offset}"
+        raise UnreadableError(path.name, found, "no number below 0", "copy it again")
+    return offset + dtype.itemsize * math.prod(int(n) for n in shape)
 
 
 def _too_short(path: Path, found: str, wanted: int) -> UnreadableError:

@@ -22,8 +22,6 @@ from typing import Literal
 from neurodata import safe, safe_tar, safe_zip
 from neurodata.errors import (
     InvalidInputError,
-    MissingDependencyError,
-    NeurodataError,
     UnknownFormatError,
     UnreadableError,
     UnsafeError,
@@ -50,7 +48,7 @@ class Limits:
         So many times its own size (but 1 MiB at least).
     total_bytes : int
     count : int
-        Number of files and folders.
+        Number of files and folders, those that no member but a name's parts ask for too.
     """
 
     ratio: float = 200.0
@@ -79,9 +77,7 @@ def form(path: Path) -> Form | None:
         if start.startswith(magic):
             try:
                 first = _first(path, name, unpacked)
-            except MissingDependencyError:
-                raise
-            except (NeurodataError, *_DAMAGE):
+            except _DAMAGE:
                 return None
             return name if safe_tar.is_header(first) else None
     return None
@@ -151,8 +147,8 @@ def _written(path: Path, kind: Form, draft: Path, limits: Limits) -> Iterator[tu
     """Write the members below a folder and yield the names of the files."""
     names, meter = Names(path.name), _Meter(path, limits)
     for name, is_folder, blocks in _zip(path, meter) if kind == "zip" else _tar(path, kind, meter):
-        meter.member()
         parts = names.add(name, is_folder)
+        meter.made(len(names))
         target = draft.joinpath(*parts)
         if is_folder:
             target.mkdir(parents=True, exist_ok=True)
@@ -194,9 +190,9 @@ class _Meter:
         self.most = min(tight, limits.total_bytes)
         self.count = self.total = 0
 
-    def member(self) -> None:
-        """Count one member."""
-        self.count += 1
+    def made(self, count: int) -> None:
+        """Keep how many files and folders there are."""
+        self.count = count
         self.stated(self.count, self.total)
 
     def stated(self, count: int, total: int) -> None:

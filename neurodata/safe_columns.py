@@ -127,8 +127,6 @@ def _texts(path: Path, separator: str, wanted: Mapping[str, Kind]) -> Iterator[A
             )
             yield from reader
         except (arrow.ArrowException, OSError, EOFError, zlib.error) as error:
-            if "Empty CSV" in str(error):
-                return
             raise UnreadableError(
                 path.name, f"no whole table ({str(error)[:120]})", f"{len(header)} cells a row",
                 "mend the line or copy the file again",

@@ -18,6 +18,7 @@ import numpy as np
 from h5py import h5d, h5g, h5l, h5o, h5pl, h5r, h5s, h5z
 
 from neurodata.errors import NeurodataError, UnreadableError, UnsafeError
+from neurodata.safe_hdf5_chunks import check_chunks
 from neurodata.safe_hdf5_heap import check_heaps
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 OBJECT_LIMIT = 100_000
 DEPTH_LIMIT = 64
 HOP_LIMIT = 16
-CHUNK_LIMIT_BYTES = 512 * 2**20
 BLOCK_BYTES = 8 * 2**20
 FILTERS = {
     h5z.FILTER_DEFLATE: "gzip",
@@ -63,7 +63,8 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     ------
     UnsafeError
         On external and user-defined links, external storage, virtual datasets, filters other
-        than gzip, shuffle, fletcher32, szip and lzf, or when a limit is exceeded.
+        than gzip, shuffle, fletcher32, szip and lzf, or when a limit is exceeded; also when a
+        chunk unpacks to more than its dataset has room for.
     UnreadableError
         When the file is empty, truncated or damaged, a soft link leads nowhere, or a dataset
         is larger than what is stored of it.
@@ -138,7 +139,6 @@ def _walk(file: h5py.File, path: Path) -> None:
     """Check every object that hard links lead to, each once, opening none before its link."""
     seen = {_address(file.id)}
     stack: list[tuple[Any, str, int]] = [(h5g.open(file.id, b"/"), "", 0)]
-    size = path.stat().st_size
     while stack:
         group, prefix, depth = stack.pop()
         for name in group:
@@ -157,7 +157,7 @@ def _walk(file: h5py.File, path: Path) -> None:
             if isinstance(item, h5g.GroupID):
                 stack.append((item, f"{prefix}/{name.decode('utf-8', 'replace')}", depth + 1))
             elif isinstance(item, h5d.DatasetID):
-                _check_dataset(item, where, size)
+                _check_dataset(item, where, path)
 
 
 def _address(item: Any) -> tuple[int, Any]:
@@ -207,7 +207,7 @@ def _parts(target: bytes) -> list[bytes]:
     return root + [part for part in target.split(b"/") if part]
 
 
-def _check_dataset(dataset: Any, where: str, file_bytes: int) -> None:
+def _check_dataset(dataset: Any, where: str, path: Path) -> None:
     plist = dataset.get_create_plist()
     layout = plist.get_layout()
     if layout == h5d.VIRTUAL:
@@ -229,9 +229,9 @@ def _check_dataset(dataset: Any, where: str, file_bytes: int) -> None:
     shape = space.get_simple_extent_dims()
     wanted = math.prod(shape) * dataset.get_type().get_size()
     if wanted and layout == h5d.CHUNKED:
-        _check_chunks(dataset, plist.get_chunk(), shape, where)
+        check_chunks(dataset, path, shape, where)
     elif wanted and layout == h5d.CONTIGUOUS:
-        _check_contiguous(dataset, wanted, where, file_bytes)
+        _check_contiguous(dataset, wanted, where, path.stat().st_size)
 
 
 def _check_contiguous(dataset: Any, wanted: int, where: str, file_bytes: int) -> None:
@@ -240,22 +240,6 @@ def _check_contiguous(dataset: Any, wanted: int, where: str, file_bytes: int) ->
         raise UnreadableError(
             where, f"{stored if offset is not None else 0} stored bytes in a file of {file_bytes}",
             f"{wanted} bytes by its shape", "copy or export the file again",
-        )  # fmt: skip
-
-
-def _check_chunks(dataset: Any, chunk: tuple[int, ...], shape: tuple[int, ...], where: str) -> None:
-    bytes_each = math.prod(chunk) * dataset.get_type().get_size()
-    if bytes_each > CHUNK_LIMIT_BYTES:
-        raise UnsafeError(
-            where, f"chunks of {bytes_each} bytes", f"at most {CHUNK_LIMIT_BYTES}",
-            "repack with smaller chunks: h5repack -l CHUNK=...",
-        )  # fmt: skip
-    wanted = math.prod(-(-n // c) for n, c in zip(shape, chunk, strict=True))
-    found = dataset.get_num_chunks()
-    if found < wanted:
-        raise UnreadableError(
-            where, f"{found} stored chunks", f"{wanted} by its shape {shape}",
-            "missing chunks would read as fill values: export the file again",
         )  # fmt: skip
 
 

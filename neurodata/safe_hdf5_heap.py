@@ -9,7 +9,7 @@ import mmap
 from functools import lru_cache
 from pathlib import Path
 
-from neurodata.errors import UnreadableError
+from neurodata.errors import UnreadableError, UnsafeError
 
 MAGIC = b"GCOL\x01"
 LEAST_BYTES = 4096
@@ -30,6 +30,8 @@ def check_heaps(path: Path, length_bytes: int) -> None:
     ------
     UnreadableError
         When a walk over one of them would not end.
+    UnsafeError
+        When they overlap.
 
     References
     ----------
@@ -48,24 +50,27 @@ def _endless(path: Path, length_bytes: int, size: int, mtime_ns: int) -> int | N
     """Return where an object of a heap has no length, or None."""
     head = -(-(FIXED_BYTES + length_bytes) // 8) * 8
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        at = data.find(MAGIC)
+        at, walked = data.find(MAGIC), 0
         while at >= 0:
             heap = data[at : at + head]
             length = int.from_bytes(heap[FIXED_BYTES : FIXED_BYTES + length_bytes], "little")
             if LEAST_BYTES <= length <= size - at:
-                place = _stuck(data[at : at + length], head, length_bytes)
+                walked += length
+                if walked > 2 * size:
+                    raise UnsafeError(path.name, "heaps that overlap", "one after the other")
+                place = _stuck(data, at, at + length, head, length_bytes)
                 if place is not None:
-                    return at + place
+                    return place
             at = data.find(MAGIC, at + len(MAGIC))
     return None
 
 
-def _stuck(heap: bytes, head: int, length_bytes: int) -> int | None:
-    place = head
-    while place + head <= len(heap):
-        number = int.from_bytes(heap[place : place + 2], "little")
+def _stuck(data: mmap.mmap, at: int, stop: int, head: int, length_bytes: int) -> int | None:
+    place = at + head
+    while place + head <= stop:
+        number = int.from_bytes(data[place : place + 2], "little")
         start = place + FIXED_BYTES
-        length = int.from_bytes(heap[start : start + length_bytes], "little")
+        length = int.from_bytes(data[start : start + length_bytes], "little")
         step = head + -(-length // 8) * 8 if number else length
         if not step:
             return place

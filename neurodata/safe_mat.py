@@ -165,10 +165,13 @@ def _value_5(elements: Elements, array: Array, name: str) -> npt.NDArray[Any]:
     if array.kind == CHAR:
         return _rows(elements.text(array) if array.size else "", array.shape, where)
     if array.kind == CELL:
-        cells = np.empty(array.size, object)
-        for number, _, first, last in elements.children(array):
-            inner = elements.array(first, last, array.depth + 1)
-            cells[number - 1] = _value_5(elements, inner, f"{name}{{{number}}}")
+        found = [
+            _value_5(elements, elements.array(first, last, array.depth + 1), f"{name}{{{number}}}")
+            for number, _, first, last in elements.children(array)
+        ]
+        cells = np.empty(len(found), object)
+        for place, item in enumerate(found):  # equal lengths would become an axis
+            cells[place] = item
         return cells.reshape(array.shape, order="F")
     if array.kind == STRUCT:
         held = (elements.array(first, last, 1) for _, _, first, last in elements.children(array))

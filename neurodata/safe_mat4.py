@@ -11,6 +11,7 @@ MAT-File Format, https://www.mathworks.com/help/pdf_doc/matlab/matfile_format.pd
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from neurodata.errors import UnreadableError
+from neurodata.safe import TEXT_LIMIT_BYTES
 from neurodata.safe_mat5 import Numbers
 
 HEAD_BYTES = 20
@@ -111,8 +113,6 @@ def matrices(path: Path) -> Iterator[Matrix]:
             kind = (KINDS[digits // 10], "char", "sparse")[digits % 10]
             kind = f"complex {kind}" if is_complex and digits % 10 == 0 else kind
             yield Matrix(text, kind, Numbers(path, start, dtype, (rows, columns), dtype.str[1:]))
-    if not seen:
-        raise _refusal(path, 0, "no matrix", "at least one")
 
 
 def letters(matrix: Matrix) -> str:
@@ -121,8 +121,10 @@ def letters(matrix: Matrix) -> str:
     Raises
     ------
     UnreadableError
-        When a code is no letter.
+        When a code is no letter, or there are too many of them.
     """
+    if (count := math.prod(matrix.numbers.shape)) > TEXT_LIMIT_BYTES:
+        raise UnreadableError(matrix.name, f"{count} letters", f"at most {TEXT_LIMIT_BYTES}")
     codes = matrix.numbers.mapped().ravel(order="F")
     whole = np.isfinite(codes) & (codes == np.floor(codes)) & (codes >= 0) & (codes < 0xD800)
     if not whole.all():

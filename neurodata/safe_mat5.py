@@ -30,6 +30,7 @@ MAGIC = b"MATLAB 5.0 MAT-file"
 HEADER_BYTES = 128
 DEPTH_LIMIT = 32
 NAME_BYTES = 1024
+SIZE_LIMIT = 2**60  # items, were those that are empty not so: numpy has no larger arrays
 MATRIX, COMPRESSED = 14, 15
 CELL, STRUCT, OBJECT, CHAR, SPARSE, FUNCTION, OPAQUE = 1, 2, 3, 4, 5, 16, 17
 NUMERIC = {
@@ -185,8 +186,8 @@ class Elements:
         if not 2 <= count <= 32 or (last - first) % 4:
             raise self.refusal(at, f"{last - first} bytes of dimensions", "2 to 32 dimensions")
         shape = struct.unpack_from(f"{self.order}{count}i", self.data, first)
-        if min(shape) < 0:
-            raise self.refusal(at, f"dimensions {shape}", "none below 0")
+        if min(shape) < 0 or math.prod(n or 1 for n in shape) >= SIZE_LIMIT:
+            raise self.refusal(at, f"dimensions {shape}", f"none below 0, less than {SIZE_LIMIT}")
         return shape, following
 
     def numbers(self, array: Array) -> list[Numbers]:

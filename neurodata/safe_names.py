@@ -99,6 +99,9 @@ class Names:
             self._take(where, name, self._files, self._folders, again=False)
         return found
 
+    def __len__(self) -> int:
+        return len(self._files) + len(self._folders)
+
     def _take(
         self, where: str, name: str, own: dict[str, str], others: dict[str, str], again: bool
     ) -> None:

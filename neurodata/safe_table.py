@@ -31,11 +31,13 @@ def names(path: Path, separator: str) -> list[str]:
         When the file is empty, no text, or its first line has one column or a name twice.
     """
     with path.open("rb") as stream:
-        line = stream.readline(HEADER_BYTES).decode("utf-8-sig", "replace").rstrip("\r\n")
+        start = stream.readline(HEADER_BYTES)
+    line = start.decode("utf-8-sig", "replace").rstrip("\r\n")
     found = [name.strip().strip('"') for name in line.split(separator)]
     if found[-1:] == [""]:
         found.pop()
-    if len(found) < 2 or len(set(found)) < len(found) or not all(found):
+    cut = len(start) == HEADER_BYTES and not start.endswith(b"\n")
+    if cut or len(found) < 2 or len(set(found)) < len(found) or not all(found):
         raise UnreadableError(
             path.name, f"the first line {line[:60]!r}", f"column names with {separator!r} between"
         )

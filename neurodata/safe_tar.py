@@ -12,6 +12,7 @@ GNU tar: https://www.gnu.org/software/tar/manual/html_node/Standard.html
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from neurodata.errors import UnreadableError, UnsafeError
 HEADER_BYTES = 512
 TEXT_LIMIT_BYTES = 2**20
 _FILES, _FOLDER = (b"0", b"\0", b"7"), b"5"
+_SIZE = re.compile(r"[0-9]{1,18}")
 _LONG_NAME, _FACTS, _FACTS_OF_ALL = b"L", b"x", b"g"
 _OTHERS = {
     b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device",
@@ -107,7 +109,7 @@ def _member(
         raise UnsafeError(f"{source.where}: {name!r}", what, "files and folders only",
                           "put the file itself in the archive")  # fmt: skip
     if "size" in facts:
-        if not facts["size"].isdecimal() or len(facts["size"]) > 19:
+        if not _SIZE.fullmatch(facts["size"]):
             raise source.broken(f"a size of {facts['size'][:20]!r}")
         size = int(facts["size"])
     is_folder = kind == _FOLDER or (kind == b"\0" and name.endswith("/"))
@@ -153,17 +155,18 @@ def _stated(kind: bytes, text: bytes, source: _Source) -> dict[str, str]:
     if kind == _LONG_NAME:
         return {"path": _decoded(text.rstrip(b"\0"), source)}
     found: dict[str, str] = {}
-    while text.strip(b"\0"):
-        length, _, _ = text.partition(b" ")
-        end = int(length) if length.isdigit() and len(length) < 8 else 0
-        key, equals, value = text[len(length) + 1 : max(end - 1, 0)].partition(b"=")
+    at, stop = 0, len(text.rstrip(b"\0"))
+    while at < stop:
+        length = text[at : at + 8].partition(b" ")[0]
+        end = at + int(length) if length.isdigit() and len(length) < 8 else 0
+        key, equals, value = text[at + len(length) + 1 : max(end - 1, 0)].partition(b"=")
         if not equals or end > len(text) or text[end - 1 : end] != b"\n":
             raise source.broken("an extended header that is damaged")
         if key.startswith((b"GNU.sparse", b"SCHILY.realsize")):
             raise UnsafeError(source.where, "a sparse file", "plain files", "pack it without -S")
         if key in (b"path", b"size"):
             found[key.decode()] = _decoded(value, source)
-        text = text[end:]
+        at = end
     if found and kind == _FACTS_OF_ALL:
         raise UnsafeError(source.where, "one name or size for all members", "each its own")
     return found

@@ -19,6 +19,8 @@ from typing import Any, NoReturn
 
 DEPTH_LIMIT = 64
 NODE_LIMIT = 1_000_000
+SIZE_LIMIT_BYTES = 2**63  # numpy counts no further, even of an array that is empty
+EMPTY_BYTES = 2**43  # what an item of no bytes counts for: as many as one likes cost nothing
 ORDERS = {"<": "<", ">": ">", "|": "|", "=": "<" if sys.byteorder == "little" else ">"}
 ITEM = re.compile(r"b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,7}|O8?")
 CLOSED = re.compile(r"(open|exec|compile|import|os\.|subprocess\.|socket\.|ctypes\.|shutil\.).*")
@@ -91,6 +93,9 @@ class Array:
         """Keep what an array is made of after comparing the sizes."""
         whole = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
         if not whole or not isinstance(dtype, Dtype) or len(shape) > 32:
+            raise Refusal("an array of impossible shape or dtype", unsafe=False)
+        width = (8 if dtype.is_object else dtype.item_bytes) or EMPTY_BYTES
+        if math.prod(n or 1 for n in shape) * width >= SIZE_LIMIT_BYTES:
             raise Refusal("an array of impossible shape or dtype", unsafe=False)
         if isinstance(content, str):  # Python 2
             content = content.encode("latin-1")

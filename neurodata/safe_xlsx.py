@@ -8,12 +8,13 @@ cells, row by row, with the values that formulas had when the file was last save
 from __future__ import annotations
 
 import datetime
+import posixpath
 import struct
 import warnings
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ RATIO_LIMIT = 200
 RATIO_FREE_BYTES = 2**20  # small parts may be packed tighter: they hold little
 CELL_LIMIT = 2**23
 XML = (".xml", ".rels", ".vml")
+BLANK = b"\xef\xbb\xbf\xfe\xff\0 \t\r\n"  # what may stand before the first letter of XML
 WORKBOOK = "xl/workbook.xml"
 Cell = str | int | float | bool | datetime.date | datetime.time | datetime.timedelta | None
 # What zipfile and openpyxl raise on damaged bytes; all of it is turned into UnreadableError.
@@ -105,7 +107,7 @@ def open_xlsx(path: Path) -> Workbook:
         parts = safe_zip.members(path)
         _check_names(parts, path.name)
         for part in parts.values():
-            _check_part(path, part)
+            _check_part(path, part, parts)
     with _opened(path) as book:
         names = [(sheet.title, sheet.sheet_state) for sheet in book.worksheets]
     hidden = tuple(name for name, state in names if state != "visible")
@@ -181,7 +183,7 @@ def _check_names(parts: Mapping[str, safe_zip.Member], where: str) -> None:
             raise UnsafeError(where, f"a macro ({name})", "a workbook without", "save it as .xlsx")
 
 
-def _check_part(path: Path, part: safe_zip.Member) -> None:
+def _check_part(path: Path, part: safe_zip.Member, parts: Collection[str]) -> None:
     """Unpack a part to its end, in pieces; check its size, ratio, CRC and, if XML, its content."""
     inside = f"{path.name}: {part.name}"
     if part.size > max(RATIO_FREE_BYTES, RATIO_LIMIT * part.packed):
@@ -190,26 +192,47 @@ def _check_part(path: Path, part: safe_zip.Member) -> None:
             f"at most {RATIO_LIMIT} times", "save it again from a spreadsheet program",
         )  # fmt: skip
     blocks = safe_zip.blocks(path, part)
-    if not part.name.lower().endswith(XML):
+    if not _is_xml(path, part):
         for _ in blocks:
             pass
         return
     sheet = _Sheet(inside) if part.name.startswith("xl/worksheets/") else None
     if part.name.endswith(".rels"):
-        safe_xml.check(blocks, inside, lambda name, attributes: _no_link(inside, attributes))
+        around = f"/{part.name.rpartition('_rels/')[0]}"
+        safe_xml.check(blocks, inside, lambda _, told: _check_relation(inside, around, parts, told))
     elif sheet:
         safe_xml.check(blocks, inside, sheet.start, sheet.end, sheet.text)
     else:
         safe_xml.check(blocks, inside)
 
 
-def _no_link(where: str, attributes: dict[str, str]) -> None:
-    """Refuse a relation to a file outside; web addresses behind cells are never followed."""
+def _is_xml(path: Path, part: safe_zip.Member) -> bool:
+    """Say whether a part is XML by its name or its first letter: a sheet may have any name."""
+    if part.name.lower().endswith(XML):
+        return True
+    bare = (block.lstrip(BLANK) for block in safe_zip.blocks(path, part))
+    return next(filter(None, bare), b"").startswith(b"<")
+
+
+def _check_relation(
+    where: str, around: str, parts: Collection[str], attributes: dict[str, str]
+) -> None:
+    """Refuse a relation to a file outside, or to a sheet that is not there.
+
+    Web addresses behind cells are never followed.
+    """
+    kind, target = attributes.get("Type", ""), attributes.get("Target", "")
     outside = attributes.get("TargetMode", "").lower() == "external"
-    if outside and not attributes.get("Type", "").endswith("/hyperlink"):
+    if outside and not kind.endswith("/hyperlink"):
         raise UnsafeError(
-            where, f"a link to {attributes.get('Target', '')[:80]!r}", "parts of the workbook",
+            where, f"a link to {target[:80]!r}", "parts of the workbook",
             "paste the values and save it again",
+        )  # fmt: skip
+    place = posixpath.normpath(posixpath.join(around, target))[1:]
+    if kind.endswith("/worksheet") and place not in parts:
+        raise UnreadableError(
+            where, f"the sheet {target[:80]!r}, which is not there", "every sheet of the workbook",
+            "copy or export it again",
         )  # fmt: skip
 
 

@@ -32,7 +32,8 @@ RATIO_LIMIT = 1032
 BLOCK_BYTES = 2**18
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 _HEADER = struct.Struct("<4s5H3I2H")
-_TAIL_BYTES = 22 + 0xFFFF
+_END_BYTES, _PLACE_BYTES, _WIDE_BYTES = 22, 20, 56
+_TAIL_BYTES = _WIDE_BYTES + _PLACE_BYTES + _END_BYTES + 0xFFFF
 _DAMAGE = (
     zipfile.BadZipFile, struct.error, OSError, ValueError, OverflowError, EOFError, IndexError,
     NotImplementedError, RuntimeError, MemoryError,
@@ -110,13 +111,14 @@ def _check_directory(path: Path) -> int:
         stream.seek(max(0, size - _TAIL_BYTES))
         tail = stream.read(_TAIL_BYTES)
     at = tail.rfind(b"PK\x05\x06")
-    if at < 0 or at + 22 > len(tail):
+    if at < 0 or at + _END_BYTES > len(tail):
         raise _broken(path, f"{size} bytes without the end of a zip")
     length: int = struct.unpack_from("<I", tail, at + 12)[0]
     count: int = struct.unpack_from("<H", tail, at + 10)[0]
-    wide = tail.rfind(b"PK\x06\x06", 0, at)
-    if length == 0xFFFFFFFF or count == 0xFFFF:
-        if wide < 0 or wide + 56 > at:
+    place = tail[max(0, at - _PLACE_BYTES) : at].startswith(b"PK\x06\x07")
+    if place or length == 0xFFFFFFFF or count == 0xFFFF:  # a place alone is enough for zipfile
+        wide = at - _PLACE_BYTES - _WIDE_BYTES
+        if not place or wide < 0 or not tail.startswith(b"PK\x06\x06", wide):
             raise _broken(path, "no large directory, though the end of the zip says so")
         count, length = struct.unpack_from("<QQ", tail, wide + 32)
     if length > DIRECTORY_LIMIT_BYTES or count > COUNT_LIMIT:
@@ -155,12 +157,13 @@ def _rooms(path: Path, entries: list[zipfile.ZipInfo], end: int) -> dict[int, in
     """Return each member's room by its place; one that reaches into another is refused."""
     rooms = {}
     ordered = sorted(entries, key=lambda entry: entry.header_offset)
-    for entry, following in zip(ordered, [*ordered[1:], None], strict=True):
-        stop = end if following is None else following.header_offset
+    for place, entry in enumerate(ordered, 1):
+        is_last = place == len(ordered)
+        stop = end if is_last else ordered[place].header_offset
         room = stop - entry.header_offset
         if entry.header_offset < 0 or _HEADER.size + entry.compress_size > room:
             where = f"{path.name}: {entry.filename!r}"
-            if following is None:
+            if is_last:
                 raise _broken(path, f"a member that begins at byte {entry.header_offset} of {end}")
             raise UnsafeError(
                 where, "a member that overlaps another", "members one after another",
@@ -274,8 +277,7 @@ def _inflated(path: Path, member: Member, packed: Iterator[bytes]) -> Iterator[b
                 block = engine.decompress(piece, min(left, BLOCK_BYTES))
                 piece, left = engine.unconsumed_tail, left - len(block)
                 yield block
-        if left:
-            yield engine.flush()
+        yield engine.flush()
     except zlib.error as error:
         raise UnreadableError(
             _where(path, member), f"damaged deflate data ({error})", "an intact member",

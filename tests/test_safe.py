@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -105,11 +106,28 @@ def test_texts_are_utf_8_with_or_without_mark(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", '{"a": 1, "a": 2}', "[NaN]", "[Infinity]", "[" * 100_000, "1 2", "9" * 5000]
-)
+    "text",
+    ["", "{", '{"a": 1, "a": 2}', "[NaN]", "[Infinity]", "[" * 100_000, "1 2", "9" * 5000,
+     "[1e999]", "[-1e999]"],
+)  # fmt: skip
 def test_what_is_no_strict_json_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(UnreadableError, match="no strict JSON"):
         safe.read_json(put(tmp_path / "a.json", text.encode()))
+
+
+def test_names_that_come_twice_are_found_at_once_among_many(tmp_path: Path) -> None:
+    count = 200_000
+    keys = ", ".join(f'"{n}": 0' for n in range(count))
+    path = put(tmp_path / "a.json", f"{{{keys}}}".encode())
+    begun = time.monotonic()
+    assert len(safe.read_json(path)) == count
+    with pytest.raises(UnreadableError, match=r"duplicate keys \['3', '7'\]"):
+        safe.read_json(put(path, f'{{"7": 1, {keys}, "3": 1}}'.encode()))
+    names = "\t".join(f"c{n}" for n in range(count))
+    assert safe.read_table(put(tmp_path / "a.tsv", f"{names}\n".encode())).shape == (0, count)
+    with pytest.raises(UnreadableError, match="the column 'c5' twice"):
+        safe.read_table(put(tmp_path / "a.tsv", f"{names}\tc5\n".encode()))
+    assert time.monotonic() - begun < 20
 
 
 def test_json_comes_as_it_stands(tmp_path: Path) -> None:
@@ -183,6 +201,15 @@ def test_an_array_is_mapped_where_the_file_has_it(tmp_path: Path) -> None:
         safe.memmap(path, np.dtype("<i2"), (2**40, 2**40))  # more than 64 bits can count
 
 
+@pytest.mark.parametrize(("shape", "offset"), [((-1, -3), 0), ((-1,), 4), ((1,), -1)])
+def test_numbers_below_0_map_nothing(shape: tuple[int, ...], offset: int, tmp_path: Path) -> None:
+    path = put(tmp_path / "a", gzip.compress(bytes(64)) + bytes(64))
+    with pytest.raises(UnreadableError, match="no number below 0"):
+        safe.memmap(path, np.dtype("u1"), shape, offset)
+    with pytest.raises(UnreadableError, match="no number below 0"):
+        safe.unpacked_memmap(path, np.dtype("u1"), shape, offset, 0)
+
+
 def test_an_array_in_gzip_is_mapped_with_what_may_follow_it(tmp_path: Path) -> None:
     values = np.arange(700_000, dtype="<i4")
     path = put(tmp_path / "a.gz", gzip.compress(b"head" + values.tobytes() + b"end", 1))
@@ -210,13 +237,16 @@ SMALL_FILES = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from neurodata import safe, safe_zlib
+from neurodata import safe, safe_scratch, safe_zlib
 from neurodata.errors import UnreadableError
 resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, 2**16))
 path = Path(sys.argv[1])
 try:
-    if path.suffix == ".gz":
+    if path.name == "mapped.gz":
         safe.unpacked_memmap(path, np.dtype("u1"), (2**20,), 0, 0)
+    elif path.name == "copied.gz":
+        with safe_scratch.unpacked(path):
+            print("it was unpacked")
     else:
         safe_zlib.inflated(path, 0, path.stat().st_size)
 except UnreadableError as error:
@@ -224,11 +254,11 @@ except UnreadableError as error:
 """
 
 
-@pytest.mark.parametrize("ending", [".gz", ".zlib"])
-def test_a_disk_without_room_for_the_unpacked_is_a_refusal(tmp_path: Path, ending: str) -> None:
+@pytest.mark.parametrize("name", ["mapped.gz", "copied.gz", "a.zlib"])
+def test_a_disk_without_room_for_the_unpacked_is_a_refusal(tmp_path: Path, name: str) -> None:
     """The file system refuses to write more than 64 KiB into one file."""
-    pack = gzip.compress if ending == ".gz" else zlib.compress
-    path = put(tmp_path / f"a{ending}", pack(noise(2**20)))
+    pack = gzip.compress if name.endswith(".gz") else zlib.compress
+    path = put(tmp_path / name, pack(noise(2**20)))
     done = subprocess.run(
         [sys.executable, "-c", SMALL_FILES, str(path)],
         cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False,

@@ -95,6 +95,7 @@ def test_names_that_begin_with_a_point_are_those_without(top: str, tmp_path: Pat
 def test_other_files_are_no_archives(tmp_path: Path) -> None:
     path = tmp_path / "synthetic.bin"
     packed = [gzip.compress(b"x" * 999), lzma.compress(b""), bz2.compress(b"x" * 600)]
+    packed += [b"\x1f\x8b\x08" + b"\xff" * 999, b"BZh9" + bytes(999), lzma.compress(b"x")[:-9]]
     for data in (b"", b"PK", b"text\n" * 200, bytes(2000), *packed, packed[0][:9]):
         path.write_bytes(data)
         assert form(path) is None
@@ -145,6 +146,48 @@ def test_limits_are_declared(tmp_path: Path) -> None:
     with pytest.raises(UnsafeError, match="unpacked"):
         unpack(packed, tmp_path / "other", Limits(total_bytes=100_000))
     assert not (tmp_path / "other").exists()
+
+
+def test_folders_that_only_names_ask_for_count_too(tmp_path: Path) -> None:
+    path = tmp_path / "synthetic.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a/b/c/d.txt", "text")
+        file.writestr("a/b/e.txt", "text")
+    with pytest.raises(UnsafeError, match="at most 4"):
+        unpack(path, tmp_path / "out", Limits(count=4))
+    assert [p.name for p in tmp_path.iterdir()] == ["synthetic.zip"]
+    unpack(path, tmp_path / "out", Limits(count=5))
+    assert len(list((tmp_path / "out").rglob("*"))) == 5
+
+
+def packed_tar(path: Path, *names: str) -> Path:
+    """A tar of empty members; a name that ends with a slash is a folder's."""
+    with tarfile.open(path, "w") as file:
+        for name in names:
+            info = tarfile.TarInfo(name.removesuffix("/"))
+            info.type = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
+            file.addfile(info)
+    return path
+
+
+def test_folders_come_out_with_files_and_not_alone(tmp_path: Path) -> None:
+    path = packed_tar(tmp_path / "synthetic.tar", "a/", "a/b/", "a/b.txt", "c/")
+    assert unpack(path, tmp_path / "out") == (tmp_path / "out" / "a" / "b.txt",)
+    assert sorted(p.name for p in (tmp_path / "out").rglob("*")) == ["a", "b", "b.txt", "c"]
+    packed_tar(path, "a/", "a/b/")
+    with pytest.raises(RefusedError, match="an archive without a file"):
+        unpack(path, tmp_path / "other")
+    with zipfile.ZipFile(path, "w") as file:
+        file.mkdir("a")
+    with pytest.raises(RefusedError, match="an archive without a file"):
+        unpack(path, tmp_path / "other")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "synthetic.tar"]
+
+
+def test_the_archive_itself_is_no_file_of_it(tmp_path: Path) -> None:
+    path = packed_tar(tmp_path / "synthetic.tar", "a.txt", ".")
+    with pytest.raises(UnsafeError, match=r"the name '\.'"):
+        unpack(path, tmp_path / "out")
 
 
 def test_a_bomb_is_stopped_soon_after_its_limit(

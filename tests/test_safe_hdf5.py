@@ -225,6 +225,27 @@ def test_a_shape_beyond_what_is_stored_is_refused(claimed: int, tmp_path: Path) 
     refused(path, UnreadableError, "by its shape|damaged")
 
 
+def test_types_and_datasets_of_nothing_are_let_through(tmp_path: Path) -> None:
+    def fill(file: h5py.File) -> None:
+        file["type"], file["nothing"] = np.dtype("f8"), h5py.Empty("f8")
+        file["numbers"] = [1, 2]
+
+    with open_hdf5(make(tmp_path / "a.h5", fill)) as file:
+        assert sorted(file) == ["nothing", "numbers", "type"]
+        assert file["nothing"].shape is None
+
+
+def test_attributes_of_the_root_are_told_of_any_file(tmp_path: Path) -> None:
+    def fill(file: h5py.File) -> None:
+        file.attrs["version"], file["data"] = "1.0", h5py.ExternalLink("/nowhere.h5", "/")
+
+    path = make(tmp_path / "a.h5", fill)
+    assert safe_hdf5.root_attributes(path) == {"version"}
+    path.write_bytes(b"text")
+    with pytest.raises(UnreadableError, match="4 bytes that HDF5 cannot open"):
+        safe_hdf5.root_attributes(path)
+
+
 def test_huge_chunks_are_refused(tmp_path: Path) -> None:
     path = make(
         tmp_path / "a.h5",

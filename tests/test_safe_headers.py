@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import multiprocessing
 import os
 import struct
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from neurodata import safe_npy, safe_scratch, safe_xml
 from neurodata.errors import MissingDependencyError, UnreadableError, UnsafeError
-from neurodata.safe_hdf5_heap import check_heaps
+from neurodata.safe_hdf5_heap import check_heaps, claimed_numbers
 
 
 def put(path: Path, data: bytes) -> Path:
@@ -196,6 +197,26 @@ def test_a_heap_with_free_space_of_no_length_is_refused(tmp_path: Path) -> None:
     check_heaps(cut, 8)
 
 
+def test_heaps_lie_one_after_the_other(tmp_path: Path) -> None:
+    """A thousand marks, each the start of the whole rest, would be walked over a thousand times."""
+    check_heaps(put(tmp_path / "a.h5", heap((1, 5)) * 3), 8)
+    one = b"GCOL\x01\0\0\0" + struct.pack("<Q", 6000)
+    with pytest.raises(UnsafeError, match="heaps that overlap"):
+        check_heaps(put(tmp_path / "b.h5", one * 1000), 8)
+
+
+def test_rows_of_any_length_claim_what_they_claim(tmp_path: Path) -> None:
+    rows = b"".join(struct.pack("<IQI", count, 2**40, 7) for count in (3, 0, 2**31))
+    path = put(tmp_path / "a.h5", b"before" + rows)
+    assert claimed_numbers(path, 6, 3, 8) == 3 + 2**31
+    assert claimed_numbers(path, 6, 1, 8) == 3
+    assert claimed_numbers(path, 6, 0, 8) == 0
+    with pytest.raises(UnreadableError, match="48 bytes of rows; expected 64 bytes"):
+        claimed_numbers(path, 6, 4, 8)
+    four = b"".join(struct.pack("<III", count, 2**30, 7) for count in (3, 4))
+    assert claimed_numbers(put(path, four), 0, 2, 4) == 7
+
+
 # --- scratch ----------------------------------------------------------------------------------
 
 
@@ -212,6 +233,19 @@ def test_a_lent_folder_holds_copies_and_links_and_is_gone_afterwards(tmp_path: P
         assert (folder / "d").read_bytes() == b"ab\0\0\0\0cd\0\0"
     assert not folder.exists()
     assert original.read_bytes() == b"data"
+
+
+def test_a_scratch_folder_goes_with_its_owner_alone() -> None:
+    folder = safe_scratch.ScratchFolder()
+    path = folder.path
+    process = multiprocessing.get_context("fork").Process(target=folder.__dict__.clear)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    safe_scratch._remove(path, os.getpid() + 1)
+    assert path.is_dir()
+    del folder
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("name", ["", "/etc/x", "../x", "a/../../x"])

@@ -104,6 +104,15 @@ def test_a_table_over_its_limit_is_refused(tmp_path: Path, monkeypatch: pytest.M
         safe_table.numbers(path, ";")
 
 
+def test_a_first_line_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put(tmp_path / "a.csv", HEADER + "1;2\n")
+    monkeypatch.setattr(safe_table, "HEADER_BYTES", len(HEADER))
+    assert safe_table.numbers(path, ";")["id"].tolist() == [1]
+    monkeypatch.setattr(safe_table, "HEADER_BYTES", len(HEADER) - 1)
+    with pytest.raises(UnreadableError, match="the first line"):
+        safe_table.names(path, ";")
+
+
 # --- tables of ids ----------------------------------------------------------------------------
 
 pytest.importorskip("pyarrow")
@@ -217,6 +226,7 @@ def test_columns_of_feather_keep_their_kind(tmp_path: Path) -> None:
         word=(pa.array(["a", "a"]).dictionary_encode(),), code=([7, 8], pa.uint8()),
     )  # fmt: skip
     assert safe_columns.is_feather(path)
+    assert safe_columns.names(path, ",") == ["id", "whole", "n", "f", "ok", "roi", "word", "code"]
     assert columns(path, id="id", whole="id", code="id") == {
         "id": [ROOT, 2], "whole": [1, 2], "code": [7, 8],
     }  # fmt: skip

@@ -98,6 +98,10 @@ def test_object_files_of_numpy(tmp_path: Path) -> None:
     np.save(path, np.arange(3))
     with pytest.raises(UnreadableError, match="objects"):
         safe_pickle.load_npy(path)
+    np.save(path, np.array([None, None]), allow_pickle=True)
+    path.write_bytes(path.read_bytes().replace(b"'shape': (2,)", b"'shape': (3,)"))
+    with pytest.raises(UnreadableError, match="other content than its header says"):
+        safe_pickle.load_npy(path)
 
 
 class Calls:
@@ -188,6 +192,20 @@ def test_large_files_and_outputs_are_refused(tmp_path: Path) -> None:
         load(tmp_path, content, Limits(file_bytes=1000))
     with pytest.raises(UnsafeError, match="bytes of data"):
         load(tmp_path, content, Limits(output_bytes=1000))
+
+
+def test_time_and_output_have_ends(tmp_path: Path) -> None:
+    with pytest.raises(UnsafeError, match="a pickle without end"):
+        load(tmp_path, pickle.dumps(1), Limits(seconds=0))
+    with pytest.raises(UnsafeError, match=r"exceeds the limits \(exit status"):
+        load(tmp_path, pickle.dumps("text" * 1000), Limits(output_bytes=2000))
+
+
+def test_arrays_without_bytes_come_whole(tmp_path: Path) -> None:
+    value = [np.str_(""), np.bytes_(b""), np.zeros((0, 2)), np.zeros((2, 0), "U3")]
+    found = load(tmp_path, pickle.dumps(value))
+    assert found[:2] == ["", b""]
+    assert [(one.shape, one.dtype.str) for one in found[2:]] == [((0, 2), "<f8"), ((2, 0), "<U3")]
 
 
 def test_damage_gives_no_foreign_exception(tmp_path: Path) -> None:

@@ -91,6 +91,12 @@ VALUES: dict[str, tuple[bytes, Any, list[bytes]]] = {
     "32 axes": (
         array("u1", (1,) * 32, b"1"), ["array", "|u1", (1,) * 32, False, 0], [b"1"],
     ),
+    "items of no bytes": (
+        array("S0", (2**20 - 1,), b""), ["array", "|S0", (2**20 - 1,), False, 0], [b""],
+    ),
+    "nothing, of as many as numpy counts": (
+        array("f8", (0, 2**60 - 1), b""), ["array", "|f8", (0, 2**60 - 1), False, 0], [b""],
+    ),
     "a date": (call("datetime.datetime", b"1234567890"), ["is", None], []),
     "a path": (call("pathlib.PosixPath", "/", "x") + raw({"a": 1}) + b"b", ["is", None], []),
     "a scalar": (
@@ -161,6 +167,9 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
         b"cnumpy.core.numeric\n_frombuffer\n(" + raw(b"12") + dtype("i2") + raw((1,)) + raw("C")
         + raw((0,)) + b"tR", "odd order",
     ),
+    "a million items of no bytes": (array("S0", (2**20,), b""), "impossible shape"),
+    "nothing, of more than numpy counts": (array("f8", (0, 2**60), b""), "impossible shape"),
+    "no objects, of more than numpy counts": (array("O", (2**60, 0), []), "impossible shape"),
     "no pickle": (b"\xfe\xff", "a damaged pickle"),
 }  # fmt: skip
 

@@ -88,6 +88,7 @@ def _deep(content: Parts) -> Parts:
 HOSTILE: dict[str, Callable[[Parts], Parts]] = {
     "a document type": _doctype,
     "a document type (line 1)": _doctype_in_utf16,
+    "a document type (line 1) ": lambda c: {**c, "xl/media/image1.png": DTD + b"<a/>"},
     "packed into": _bomb,
     "deep": _deep,
     "other workbooks": lambda c: {**c, "xl/externalLinks/externalLink1.xml": b"<a/>"},
@@ -107,7 +108,59 @@ def test_hostile_workbooks_are_refused(story: str, tmp_path: Path) -> None:
     path = write(tmp_path, HOSTILE[story](parts()))
     with pytest.raises(UnsafeError) as caught:
         safe_xlsx.open_xlsx(path)
-    assert story in caught.value.found
+    assert story.strip() in caught.value.found
+
+
+@pytest.mark.parametrize("start", [b"", b" \r\n" * 200_000, b"\xef\xbb\xbf", b"\xff\xfe"])
+def test_a_sheet_of_any_name_is_checked(start: bytes, tmp_path: Path) -> None:
+    """The workbook itself says which part is a sheet, and openpyxl parses that as XML."""
+    content, other = parts(), "xl/worksheets/sheet1.png"
+    sheet = content.pop(SHEET).partition(b"?>")[2] if b"?>" in content[SHEET] else content[SHEET]
+    for name in ("xl/_rels/workbook.xml.rels", "[Content_Types].xml"):
+        content[name] = content[name].replace(b"sheet1.xml", b"sheet1.png")
+    assert read(write(tmp_path, {**content, other: sheet})) == [ROWS]
+    text = b"<!DOCTYPE a [<!ENTITY b 'c'>]>" + sheet
+    if start == b"\xff\xfe":
+        text = text.decode().encode("utf-16-le")
+    path = write(tmp_path, {**content, other: start + text}, zipfile.ZIP_STORED)
+    with pytest.raises(UnsafeError, match="a document type"):
+        safe_xlsx.open_xlsx(path)
+
+
+def test_pictures_are_let_through(tmp_path: Path) -> None:
+    for picture in (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9, b"", bytes(999)):
+        assert read(write(tmp_path, {**parts(), "xl/media/image1.png": picture})) == [ROWS]
+
+
+def test_a_workbook_is_known_by_its_parts_even_when_damaged(tmp_path: Path) -> None:
+    path = write(tmp_path, parts())
+    whole = path.read_bytes()
+    assert safe_xlsx.is_xlsx(whole[:4096], path)
+    path.write_bytes(whole[:-30])
+    assert safe_xlsx.is_xlsx(whole[:4096], path)
+    assert not safe_xlsx.is_xlsx(b"PK\x03\x04 another archive", path)
+    assert not safe_xlsx.is_xlsx(b"text xl/", path)
+    other = write(tmp_path, {"a.txt": b"xl/"})
+    assert not safe_xlsx.is_xlsx(other.read_bytes(), other)
+
+
+@pytest.mark.parametrize("lost", ["xl/workbook.xml", "[Content_Types].xml"])
+def test_a_workbook_without_a_part_is_refused(lost: str, tmp_path: Path) -> None:
+    content = parts()
+    del content[lost]
+    with pytest.raises(UnreadableError, match="a damaged workbook"):
+        read(write(tmp_path, content))
+
+
+@pytest.mark.parametrize("target", [b"/xl/worksheets/sheet1.xml", b"worksheets/sheet1.xml"])
+def test_a_sheet_that_is_not_there_is_not_passed_over(target: bytes, tmp_path: Path) -> None:
+    content, places = parts(), "xl/_rels/workbook.xml.rels"
+    content[places] = content[places].replace(b"/xl/worksheets/sheet1.xml", target)
+    assert b'Target="' + target + b'"' in content[places]
+    assert read(write(tmp_path, content)) == [ROWS]
+    del content[SHEET]
+    with pytest.raises(UnreadableError, match=r"the sheet '.*sheet1.xml', which is not there"):
+        read(write(tmp_path, content))
 
 
 def test_web_addresses_behind_cells_are_no_links(tmp_path: Path) -> None:

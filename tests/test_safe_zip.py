@@ -128,6 +128,98 @@ def test_too_many_members_and_too_large_a_directory_are_refused(
         members(path)
 
 
+def wide(path: Path, comment: bytes = b"", **stated: int) -> Path:
+    """Give a zip a large directory; what its small end states is given, else that it is large."""
+    whole = path.read_bytes()
+    at = whole.rindex(b"PK\x05\x06")
+    count, length, start = struct.unpack_from("<H2I", whole, at + 10)
+    large = struct.pack("<4sQ2H2I4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, length, start)
+    large += struct.pack("<4sIQI", b"PK\x06\x07", 0, at, 1)
+    end = struct.pack(
+        "<4s4H2IH", b"PK\x05\x06", 0, 0, 0xFFFF, stated.get("count", 0xFFFF),
+        stated.get("length", 2**32 - 1), 2**32 - 1, len(comment),
+    )  # fmt: skip
+    path.write_bytes(whole[:at] + large + end + comment)
+    return path
+
+
+@pytest.mark.parametrize("comment", [b"", b"c" * 65_535])
+def test_large_directories_are_read_and_bounded(
+    comment: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = wide(make(tmp_path / "a.zip"), comment)
+    assert read_member(path, members(path)["a/b.txt"], LIMIT) == TEXT
+    monkeypatch.setattr(safe_zip, "DIRECTORY_LIMIT_BYTES", 20)
+    with pytest.raises(UnsafeError, match="a directory of 3 members"):
+        members(path)
+
+
+def test_a_large_directory_that_the_end_does_not_speak_of_is_bounded_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = wide(make(tmp_path / "a.zip"), count=1, length=10)
+    monkeypatch.setattr(safe_zip, "DIRECTORY_LIMIT_BYTES", 20)
+    with pytest.raises(UnsafeError, match="a directory of 3 members"):
+        members(path)
+
+
+def test_a_large_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    path = wide(make(tmp_path / "a.zip"))
+    for old, new in ((b"PK\x06\x06", b"PK\x06\x05"), (b"PK\x06\x07", b"PK\x06\x08")):
+        whole = path.read_bytes()
+        assert whole.count(old) == 1
+        path.write_bytes(whole.replace(old, new))
+        with pytest.raises(UnreadableError, match="no large directory"):
+            members(path)
+    path.write_bytes(whole[whole.index(b"PK\x06\x07") - 5 :])
+    with pytest.raises(UnreadableError, match="no large directory"):
+        members(path)
+
+
+def test_more_members_than_are_stated_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make(tmp_path / "a.zip")
+    whole = bytearray(path.read_bytes())
+    struct.pack_into("<H", whole, whole.rindex(b"PK\x05\x06") + 10, 2)
+    path.write_bytes(whole)
+    with pytest.raises(UnreadableError, match="3 members where 2 are stated"):
+        members(path)
+    monkeypatch.setattr(safe_zip, "COUNT_LIMIT", 2)
+    with pytest.raises(UnsafeError, match="3 members"):
+        members(path)
+
+
+def test_a_name_that_zipfile_reads_otherwise_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it does on other systems, and in later versions by an extra field."""
+    path = make(tmp_path / "a.zip")
+    entries = zipfile.ZipFile.infolist
+
+    def renamed(file: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+        entries(file)[1].filename = "another.txt"
+        return entries(file)
+
+    monkeypatch.setattr(zipfile.ZipFile, "infolist", renamed)
+    with pytest.raises(UnsafeError, match=r"a member of two names, 'a/b\.txt'"):
+        members(path)
+
+
+def test_a_file_that_was_cut_since_is_refused(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.zip")
+    member = members(path)["a/b.txt"]
+    assert read_range(path, member, 0, member.size, LIMIT) == TEXT
+    path.write_bytes(path.read_bytes()[: member.start + 100])
+    with pytest.raises(UnreadableError):
+        read_range(path, member, 0, member.size, LIMIT)
+    with pytest.raises(UnreadableError, match="with another CRC"):
+        read_member(path, member, LIMIT)
+    path.write_bytes(path.read_bytes()[: member.start + 20])
+    with pytest.raises(UnreadableError, match="no header"):
+        read_member(path, member, LIMIT)
+
+
 def test_any_cut_and_any_flip_is_refused_or_harmless(tmp_path: Path) -> None:
     path = make(tmp_path / "a.zip", zipfile.ZIP_DEFLATED)
     whole, random = path.read_bytes(), np.random.default_rng(8)
