@@ -57,6 +57,24 @@ def test_every_box_of_every_sample_equals_what_zarr_reads(sample_store: Store) -
     assert seen > 500
 
 
+def test_trees_are_those_that_plain_xarray_opens(sample_store: Store, way: str) -> None:
+    if way == "compiled":
+        pytest.skip("chunks alone are decoded in two ways")
+    for name in sample_store.ids():
+        tree = sample_store.raw(name)
+        plain = xr.open_datatree(
+            sample_store.zarr(name), engine="zarr", consolidated=False, chunks=None,
+            mask_and_scale=False, decode_times=False,
+        )  # fmt: skip
+        assert [node.path for node in tree.subtree] == sorted(node.path for node in plain.subtree)
+        for node in tree.subtree:
+            found = plain[node.path]
+            assert isinstance(found, xr.DataTree)
+            expected = found.to_dataset(inherit=False)
+            expected.attrs.pop("ome", None)
+            xr.testing.assert_identical(node.to_dataset(inherit=False).load(), expected.load())
+
+
 def test_attributes_and_sizes_are_those_of_the_tree(sample_store: Store) -> None:
     for name in sample_store.ids():
         tree, version = sample_store.raw(name), sample_store.arrays(name)

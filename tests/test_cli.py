@@ -259,7 +259,7 @@ def test_validate_lists_damaged_bytes_and_goes_on(own_store: Store) -> None:
     assert set(wrong) == {
         "eeg_fp1/test_utf8", "eeg_fp1/test_subsecond", "mri_anatomical/anatomical"
     }  # fmt: skip
-    assert wrong["eeg_fp1/test_utf8"]["found"] == "changed bytes"
+    assert wrong["eeg_fp1/test_utf8"]["found"] == "a checksum that differs"
 
 
 def test_numbers_that_json_has_no_words_for_are_null(capsys: pytest.CaptureFixture[str]) -> None:

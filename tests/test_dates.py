@@ -153,6 +153,8 @@ def test_a_short_key_and_an_unknown_word_are_refused(monkeypatch: pytest.MonkeyP
     with pytest.raises(InvalidInputError) as caught:
         scrubbed("shift", start_time=TIMES[0], subject="S1")
     assert "s3cr3t" not in str(caught.value)
+    monkeypatch.setenv(privacy.DATE_KEY, "s3cr3t--16-chars")
+    assert "start_time" in scrubbed("shift", start_time=TIMES[0], subject="S1")[0]
     with pytest.raises(InvalidInputError, match="shift, remove or keep"):
         scrubbed("Shift", start_time=TIMES[0], subject="S1")
 

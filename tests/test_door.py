@@ -93,7 +93,6 @@ ALLOWED: dict[str, dict[str, str]] = {
     "store/catalog.py": {"sqlite3.connect": "the store's own catalog"},
     "store/remote_catalog.py": {"sqlite3.connect": "the copy of a store's catalog"},
     "store/removal.py": {"sqlite3.connect": "the store's own catalog"},
-    "store/tree.py": {"xarray.open_datatree": "what the store wrote"},
 }
 
 

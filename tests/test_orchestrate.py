@@ -22,7 +22,7 @@ from neurodata.errors import InvalidInputError, MissingDependencyError, NotFound
 from neurodata.ingestion import Result, ingest
 from neurodata.orchestrate import private_server
 from neurodata.orchestrate.redaction import redact
-from neurodata.store import open_store
+from neurodata.store import Store, open_store
 from tests import synthetic_jobs
 
 pytestmark = pytest.mark.flows
@@ -329,7 +329,10 @@ def test_kill_leaves_no_process(point: str, tmp_path: Path) -> None:
 
 @linux
 @pytest.mark.slow
-def test_killed_ingests_leave_nothing_partial_and_the_next_run_finishes(tmp_path: Path) -> None:
+def test_killed_ingests_leave_nothing_partial_and_the_next_run_finishes(
+    tmp_path: Path, sample_store: Store
+) -> None:
+    """At the end all manifests are those of an undisturbed ingest; nothing is stored twice."""
     store = tmp_path / "store"
     names = ["eeg_fp1", "mri_anatomical", "nuclei"]
     mark = uuid.uuid4().hex
@@ -339,8 +342,12 @@ def test_killed_ingests_leave_nothing_partial_and_the_next_run_finishes(tmp_path
         code = f"import sys; from neurodata.cli import main; sys.argv[1:] = {words!r}; main()"
         return start(code, mark)
 
+    def manifests(root: Path) -> dict[str, bytes]:
+        found = [path for name in names for path in root.glob(f"{name}/*/*/manifest.json")]
+        return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
+
     def done() -> int:
-        return len([*store.glob("*/*/*/manifest.json")])
+        return len(manifests(store))
 
     reached: dict[str, Callable[[], Any]] = {
         "server starting": lambda: any("private_server" in line for line in marked(mark)),
@@ -356,9 +363,12 @@ def test_killed_ingests_leave_nothing_partial_and_the_next_run_finishes(tmp_path
         if store.exists():
             problems = open_store(store).verify()
             assert not [problem for problem in problems if problem.level == "error"], point
+    before = done()
     output, _ = begin(jobs=1).communicate(timeout=120)
+    assert f"{5 - before} new, {before} same, 0 alias, 0 failed" in output
     found = open_store(store)
     assert len(found.ids()) == 5, output
+    assert manifests(store) == manifests(sample_store.path)
     assert found.verify() == []
     assert not [path for path in (store / ".staging").iterdir() if path.is_dir()]
 

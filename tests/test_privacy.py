@@ -65,6 +65,30 @@ def test_an_attribute_of_an_unknown_node_is_dropped_too() -> None:
     assert CANARY not in everything(clean)
 
 
+def test_what_stands_in_the_root_is_scrubbed_once_and_stays_there() -> None:
+    tree = synthetic_eeg()
+    place = {"place": ("place", ["A", "B"], {"technician": CANARY})}
+    tree.dataset = tree.to_dataset(inherit=False).assign_coords(place)
+    assert "place" in tree["eeg"].coords
+    clean, notes = privacy.scrub(tree)
+    assert [note.where for note in notes] == ["/place: technician"]
+    assert "place" in clean.to_dataset(inherit=False).coords
+    eeg = clean["eeg"]
+    assert isinstance(eeg, xr.DataTree)
+    assert "place" not in eeg.to_dataset(inherit=False).coords
+
+
+def test_what_has_the_shape_of_a_secret_leaves_an_allowed_attribute() -> None:
+    tree = synthetic_eeg()
+    tree.attrs["task"] = "rest, from https://me:pw@host/a"
+    clean, notes = privacy.scrub(tree)
+    assert clean.attrs["task"] == "rest, from https://me:***@host/a"
+    assert [(note.level, note.where, note.found) for note in notes] == [
+        ("note", "recording: task", "a secret, removed")
+    ]
+    assert "task" in schema.load("recording")["attrs"]
+
+
 @pytest.mark.parametrize(
     ("age", "kept"), [(0.5, 0.5), (89, 89), (89.5, 90), (90, 90), (103, 90), (np.float64(95), 90)]
 )
@@ -134,6 +158,15 @@ def test_kinds_are_listed_without_names_of_files_and_once() -> None:
         {"where": "*.edf: header", "what": "identifying fields, removed: patient"},
         {"where": "*.edf: *.json", "what": "keys of *.tsv, removed"},
         {"where": "recording: patient", "what": "an attribute, dropped"},
+    ]
+
+
+def test_names_that_begin_as_others_do_are_taken_out_whole() -> None:
+    root = Path("raw")
+    files = [root / name for name in ("doe.json", "doe.json.gz")]
+    notes = [Problem("note", "doe.json.gz: header", "keys of doe.json, removed")]
+    assert privacy.removed(notes, files, root) == [
+        {"where": "*.gz: header", "what": "keys of *.json, removed"}
     ]
 
 

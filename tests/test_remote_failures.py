@@ -21,7 +21,7 @@ from neurodata.store.remote_catalog import RemoteCatalog
 from neurodata.store.remote_files import RemoteFiles
 from neurodata.store.remote_io import Engine, Failure, Recent, Reply, engine
 from neurodata.store.remote_s3 import S3Source
-from neurodata.store.remote_tree import _inside
+from neurodata.store.stored_tree import _inside
 
 
 class Folder:

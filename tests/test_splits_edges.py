@@ -623,3 +623,10 @@ def test_the_shares_are_these_unless_others_are_asked_for() -> None:
     assert dict(split.fractions) == {"train": 0.7, "val": 0.15, "test": 0.15}
     assert part_of(split.assignments[0]).moved(3.0) == part_of(split.assignments[0])
     assert Part("a", "x", 1.0, 2.0, None).moved(3.0) == Part("a", "x", 4.0, 5.0, None)
+
+
+@pytest.mark.parametrize("wrong", [{}, {"id": "eeg/b", "split": "train"}, "eeg/b", None])
+def test_assignments_of_another_form_are_refused_before_they_are_sorted(wrong: Any) -> None:
+    right = {"id": "eeg/a", "version": "0" * 16, "group": "a", "split": "train"}
+    with pytest.raises(SplitError, match="assignments"):
+        Split.sealed("eeg", "subject", "", {"train": 1.0}, None, [right, wrong])

@@ -301,7 +301,7 @@ def test_a_flipped_bit_anywhere_is_an_error_on_reading(published: Path) -> None:
         kept = path.read_bytes()
         flip(path, int(rng.integers(8 * len(kept))))
         try:
-            with pytest.raises((IntegrityError, ValueError, RuntimeError)):
+            with pytest.raises(IntegrityError):
                 read_all(open_store(published))
         finally:
             path.write_bytes(kept)

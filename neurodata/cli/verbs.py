@@ -257,17 +257,27 @@ def _checked(opened: Store, id: str) -> list[Problem]:
 def verify(
     id: Annotated[str | None, typer.Argument(help="One recording; default is all.")] = None,
     store: StorePath = STORE,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a run with --resume was stopped.")
+    ] = False,
+    limit_mb_s: Annotated[
+        float | None, typer.Option("--limit-mb-s", help="Read so many MB a second at most.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare every stored byte with the manifests. Example: neurodata verify."""
+    """Compare every stored byte with the manifests. Example: neurodata verify.
+
+    For a large store, as often as it is stopped: neurodata verify --resume --limit-mb-s 50
+    """
 
     def verb() -> Outcome:
         from neurodata.store import open_store
 
         opened = open_store(store)
         ids = [id] if id else opened.ids()
-        problems = opened.verify(id)
-        says = f"{len(ids)} recordings: " + (f"{len(problems)} findings" if problems else "intact")
+        problems = opened.verify(id, resume=resume, limit_mb_s=limit_mb_s)
+        wrong = sum(problem.level != "note" for problem in problems)
+        says = f"{len(ids)} recordings: " + (f"{wrong} findings" if wrong else "intact")
         return Outcome([{"id": name} for name in ids], problems, says)
 
     run(verb, as_json)

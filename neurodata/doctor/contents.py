@@ -19,10 +19,11 @@ from neurodata.store import catalog, files, integrity
 from neurodata.store.commit import LOCK, STAGING, versions
 from neurodata.store.manifest import FORMAT, NAME, PART, VERSION_LENGTH
 from neurodata.store.removal import JOURNAL, REMOVALS
+from neurodata.store.scrub import STATE
 from neurodata.store.store import JOURNALS, Store
 
 VERSION = re.compile(rf"[0-9a-f]{{{VERSION_LENGTH}}}")
-OWN = {STAGING, REMOVALS, catalog.FILE, *(catalog.FILE + suffix for suffix in JOURNALS)}
+OWN = {STAGING, REMOVALS, STATE, catalog.FILE, *(catalog.FILE + suffix for suffix in JOURNALS)}
 AHEAD_S = 3600.0
 Progress = Callable[[int, int], None]
 
@@ -67,7 +68,7 @@ def _rebuild(root: Path) -> str:
 def strangers(root: Path) -> Iterator[Problem]:
     """Yield what lies in a store and is neither data set, recording nor version, or is a link."""
     for first in sorted(root.iterdir()):
-        if first.name in OWN and not first.is_symlink():
+        if first.name in OWN and (_is_folder(first, re.compile(".*")) or files.is_regular(first)):
             continue
         if not _is_folder(first, PART):
             yield _stranger(root, first)
@@ -97,16 +98,17 @@ def leftovers(root: Path) -> Iterator[Problem]:
     finish = f"run: python -c {quote(sweep)} (every ingest does that too)"
     staging = root / STAGING
     there = sorted(staging.iterdir()) if staging.is_dir() else []
-    locked = {path.with_suffix("") for path in there if path.suffix == ".lock"}
+    locks = {path for path in there if path.suffix == ".lock" and files.is_regular(path)}
+    locked = {path.with_suffix("") for path in locks}
     idle = _is_free(staging / LOCK)
     for path in there:
-        if path.name == LOCK or path in locked:
+        if path in locked or (path in locks and path.name == LOCK):
             continue
-        if path.suffix == JOURNAL:
+        if path.suffix == JOURNAL and files.is_regular(path):
             if idle:
                 found = "a removal that was begun and not finished"
                 yield Problem("warning", str(path), found, "none", finish)
-        elif path.suffix != ".lock":
+        elif path not in locks:
             if idle:
                 found = f"{size(path)} bytes that no process has locked"
                 yield Problem("warning", str(path), found, "none", run("rm", "-r", path))
@@ -116,7 +118,7 @@ def leftovers(root: Path) -> Iterator[Problem]:
 
 
 def _is_free(lock: Path) -> bool:
-    if not lock.is_file():
+    if not files.is_regular(lock):
         return True
     with files.if_free(lock) as free:
         return free

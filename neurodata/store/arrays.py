@@ -190,7 +190,9 @@ class StoredArray:
     @cached_property
     def entries(self) -> Array:
         """First byte and length of each chunk, ``(shard, chunk, 2)``, once its index is loaded."""
-        return np.empty((prod(self.shard_grid), prod(self.chunks_of_shard), 2), "<u8")
+        made = np.empty((prod(self.shard_grid), prod(self.chunks_of_shard), 2), "<u8")
+        shared: Array = self.__dict__.setdefault("_entries", made)  # by threads that ask at once
+        return shared
 
     @cached_property
     def form(self) -> Form | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FILE = "catalog.sqlite"
 BUSY_S = 60.0
+NEW_BYTES = 2**15
 DISK = (
     sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY,
 )  # fmt: skip
@@ -64,12 +65,19 @@ def connect(root: Path) -> Iterator[sqlite3.Connection]:
 def _refusal(root: Path, error: sqlite3.DatabaseError) -> StoreError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says more of the same
     if code in DISK:
-        return files.refusal(root / FILE, error, full=code == sqlite3.SQLITE_FULL)
+        return _no_disk(root / FILE, error, full=code == sqlite3.SQLITE_FULL)
     if code == sqlite3.SQLITE_BUSY:
         found, hint = f"a catalogue that others hold ({error})", "run it again when they are done"
         return StoreError(str(root / FILE), found, "a free one", hint)
     found, hint = f"no readable catalogue ({error})", "run: neurodata rebuild"
     return IntegrityError(str(root / FILE), found, "one", hint)
+
+
+def _no_disk(path: Path, error: sqlite3.DatabaseError, *, full: bool) -> StoreError:
+    """Return the refusal; a transaction's journal may take as much as the catalogue itself."""
+    size = path.stat().st_size if path.is_file() else 0
+    wanted = files.room_for(NEW_BYTES + size) if full else files.ANY_DISK
+    return files.refusal(path, error, full=full, wanted=wanted)
 
 
 def row(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import contextlib
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ from neurodata.store.manifest import (
     recipe,
     version_of,
 )
+from neurodata.store.room import needed_bytes, require_room
 from neurodata.store.tree import Written, compare_tree, refuse_unfit, write_tree
 from neurodata.store.version import METADATA, StoredVersion
 
@@ -70,8 +72,8 @@ def publish(
     Raises
     ------
     StoreError
-        When the disk is full, an id differs from another one by case only, or a value would not
-        come back as it is.
+        When the disk is full or has no room for it, an id differs from another one by case only,
+        or a value would not come back as it is.
     IntegrityError
         When what was read back differs from what was written.
     """
@@ -81,7 +83,8 @@ def publish(
     tree = tree.copy()
     refuse_unfit(tree)
     tree.attrs.update(id=f"{dataset}/{recording}", dataset=dataset)
-    with staged(root) as folder:
+    require_room(root, tree, preset)
+    with staged(root, partial(needed_bytes, tree, preset)) as folder:
         written = write_tree(tree, folder / TREE, preset)
         with files.Syncing(folder / TREE) as syncing:
             stored, digests = _verified(folder, f"{dataset}/{recording}", written)
@@ -246,8 +249,10 @@ def _refuse_case_twin(root: Path, dataset: str, recording: str) -> None:
 
 
 @contextlib.contextmanager
-def staged(root: Path) -> Iterator[Path]:
+def staged(root: Path, needed: Callable[[], int] | None = None) -> Iterator[Path]:
     """Give a new staging folder, locked while this process lives and removed at the end.
+
+    ``needed`` gives the bytes that will be written; it is asked when the disk is full.
 
     Raises
     ------
@@ -257,7 +262,7 @@ def staged(root: Path) -> Iterator[Path]:
     folder = root / STAGING / uuid.uuid4().hex
     lock = folder.with_suffix(".lock")
     made = done = left = False
-    with files.on_disk(root):
+    with files.on_disk(root, needed):
         try:
             with files.locked(lock):
                 try:
@@ -289,7 +294,7 @@ def sweep(root: Path) -> int:
     removed = 0
     with files.on_disk(root):
         for lock in sorted((root / STAGING).glob("*.lock")):
-            if lock.name != LOCK:
+            if lock.name != LOCK and files.is_regular(lock):
                 with files.if_free(lock) as free:
                     removed += free and _finish(root, lock)
     return removed
@@ -310,8 +315,8 @@ def _finish(root: Path, lock: Path) -> bool:
 
 def _drop_empty(root: Path, folder: Path) -> None:
     """Remove the folders that the writer of a staged version made just before it died."""
-    with contextlib.suppress(OSError, ValueError, KeyError):  # it had no manifest yet
-        manifest = json.loads((folder / NAME).read_bytes())
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # it had no manifest yet
+        manifest = json.loads(files.read(folder / NAME))
         dataset = root / check_part(manifest["dataset"], "data set")
         recording = dataset / check_part(manifest["recording"], "recording")
         with files.locked(root / STAGING / LOCK):

@@ -13,7 +13,8 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,6 +27,7 @@ BLOCK_BYTES = 2**20
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 OVER = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 FULL = (errno.ENOSPC, errno.EDQUOT)
+ANY_DISK = "a disk to write on"
 Bytes = bytes | npt.NDArray[Any]
 
 
@@ -47,6 +49,12 @@ def write_parts(path: Path, parts: Iterable[Bytes]) -> int:
     """Write a new file part by part and return its size in bytes."""
     with _opened(path, NEW | os.O_NOFOLLOW) as descriptor:
         return sum(_write_all(descriptor, part) for part in parts)
+
+
+def append(path: Path, data: Bytes) -> None:
+    """Write to the end of a file, which is made if it is not there; it is not yet synced."""
+    with _opened(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW) as descriptor:
+        _write_all(descriptor, data)
 
 
 def overwrite(path: Path, data: Bytes) -> None:
@@ -169,29 +177,68 @@ def copy_tree(source: Path, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def on_disk(root: Path) -> Iterator[None]:
-    """Make what the operating system refuses a `StoreError` that says how much room is free."""
+def on_disk(root: Path, needed: Callable[[], int] | None = None) -> Iterator[None]:
+    """Make what the operating system refuses a `StoreError` that says how much room is free.
+
+    ``needed`` gives the bytes that are needed; it is asked when the disk is full.
+    """
     try:
         yield
     except OSError as error:
-        raise refusal(root, error, full=error.errno in FULL) from error
+        full = error.errno in FULL
+        wanted = room_for(needed()) if full and needed else ANY_DISK
+        raise refusal(root, error, full=full, wanted=wanted) from error
 
 
-def refusal(root: Path, error: Exception, *, full: bool) -> StoreError:
+def free_bytes(root: Path) -> int:
+    """Return the bytes that are free on the disk of a folder, which may not be there yet."""
+    return shutil.disk_usage(next(p for p in (root, *root.parents) if p.exists())).free
+
+
+def room_for(needed: int) -> str:
+    """Return what is expected of a disk, for a message."""
+    return f"room for about {needed} bytes"
+
+
+def refusal(root: Path, error: Exception, *, full: bool, wanted: str = ANY_DISK) -> StoreError:
     """Return the error for a disk that is full or fails, with the bytes that are free."""
-    there = next(path for path in (root, *root.parents) if path.exists())
-    found = f"{error} ({shutil.disk_usage(there).free} bytes free)"
+    found = f"{error} ({free_bytes(root)} bytes free)"
     hint = "free some room" if full else "check the disk and its permissions, then do it again"
-    return StoreError(str(root), found, "a disk to write on", hint)
+    return StoreError(str(root), found, wanted, hint)
 
 
-def sha256(path: Path) -> str:
-    """Return the hex sha256 of a regular file, read in blocks."""
+def read(path: Path) -> bytes:
+    """Return the bytes of a regular file.
+
+    Raises
+    ------
+    OSError
+        When it cannot be read, or is a pipe or a device, which might never end.
+    """
+    with _opened(path, os.O_RDONLY | os.O_NONBLOCK) as descriptor:  # a pipe would wait
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        with open(descriptor, "rb", closefd=False) as stream:
+            return stream.read()
+
+
+def is_regular(path: Path) -> bool:
+    """Say whether there is a regular file, not a link to one, a folder, a pipe or a device."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def sha256(path: Path, spent: Callable[[int], None] | None = None) -> str:
+    """Return the hex sha256 of a regular file, read in blocks; ``spent`` gets the bytes of each."""
     digest = hashlib.sha256()
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     with open(descriptor, "rb") as stream:
         while block := stream.read(BLOCK_BYTES):
             digest.update(block)
+            if spent:
+                spent(len(block))
     return digest.hexdigest()
 
 

@@ -218,7 +218,7 @@ def _old(root: Path, dataset: str | None, keep: int, pinned: Collection[str]) ->
 def _subject(folder: Path) -> str | None:
     """Return what a manifest says, intact or not; None where it cannot be read."""
     try:
-        return str(json.loads((folder / NAME).read_bytes())["attrs"].get("subject", ""))
+        return str(json.loads(files.read(folder / NAME))["attrs"].get("subject", ""))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

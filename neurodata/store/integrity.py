@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -43,22 +43,27 @@ def check(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def verify(folder: Path) -> list[Problem]:
-    """Compare every byte of a version with its manifest and return all findings."""
+def verify(folder: Path, spent: Callable[[int], None] | None = None) -> list[Problem]:
+    """Compare every byte of a version with its manifest and return all findings.
+
+    ``spent`` gets the number of bytes of each block that was read.
+    """
     try:
         manifest = read(folder)
         problems = list(_differences(folder, manifest))
     except IntegrityError as error:
         return [error.problem]
     for entry in manifest["files"]:
-        problems += _bytes(folder / entry["path"], entry["sha256"])
+        problems += _bytes(folder / entry["path"], entry["sha256"], spent)
     return problems or list(_shards(folder, manifest))
 
 
-def _bytes(path: Path, sha256: str) -> Iterator[Problem]:
+def _bytes(
+    path: Path, sha256: str, spent: Callable[[int], None] | None = None
+) -> Iterator[Problem]:
     """Compare the bytes of a file that is there; a disk that does not give them is a finding."""
     try:
-        if path.is_file() and files.sha256(path) != sha256:
+        if path.is_file() and files.sha256(path, spent) != sha256:
             yield Problem("error", str(path), "changed bytes", "the sha256 of the manifest", AGAIN)
     except OSError as error:
         yield Problem("error", str(path), f"unreadable bytes ({error.strerror})", "a file", AGAIN)
@@ -137,5 +142,5 @@ def _index(path: Path, wanted: np.ndarray[Any, Any]) -> Iterator[Problem]:
     if absent.any():
         found = f"a shard without {int(absent.sum())} of its chunks"
         yield Problem("error", str(path), found, "all of them", AGAIN)
-    elif (start[wanted] + count[wanted] > size - length).any():
+    elif ((start > size - length) | (start + count > size - length))[wanted].any():
         yield Problem("error", str(path), "chunks beyond the shard's end", "none", AGAIN)

@@ -14,6 +14,7 @@ import xarray as xr
 
 from neurodata.errors import DISTRIBUTION, IntegrityError, InvalidInputError
 from neurodata.store.digest import canonical, plain, sha256
+from neurodata.store.files import read as bytes_of
 
 FORMAT = "neurodata-manifest/1"
 NAME = "manifest.json"
@@ -140,7 +141,7 @@ def read(folder: Path) -> dict[str, Any]:
     """
     path = folder / NAME
     try:
-        data = path.read_bytes()
+        data = bytes_of(path)
     except OSError as error:
         raise IntegrityError(str(path), "no manifest", "one", "ingest it again") from error
     if version_of(data) != folder.name:

@@ -20,8 +20,8 @@ from neurodata.store.remote_http import HttpSource, HubSource, without_secrets
 from neurodata.store.remote_io import Source, engine, together
 from neurodata.store.remote_manifest import is_version, read_manifest
 from neurodata.store.remote_s3 import S3Source
-from neurodata.store.remote_tree import open_stored
 from neurodata.store.store import Store
+from neurodata.store.stored_tree import open_stored
 from neurodata.store.version import StoredVersion
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 SMALL_BYTES = 16 * 2**10
+BLOCK_BYTES = 2**20
 
 
 def open_remote(
@@ -147,7 +148,7 @@ class RemoteStore(Store):
 
     def raw(self, id: str) -> xr.DataTree:
         """Return a recording as it is stored; large arrays are dask arrays."""
-        return open_stored(self.arrays(id))
+        return open_stored(self.arrays(id), BLOCK_BYTES)
 
     def fetch(self, ids: Iterable[str]) -> None:
         """Get what opening these recordings needs, all at once: manifests, metadata, small arrays.
@@ -185,7 +186,7 @@ class RemoteStore(Store):
         """Refuse, as `publish` does."""
         self._refuse("a store that is read-only")
 
-    def verify(self, id: str | None = None) -> list[Problem]:
+    def verify(self, *args: Any, **kwargs: Any) -> list[Problem]:
         """Refuse: what is read is checked; all bytes are compared where they lie."""
         self._refuse("a store whose every byte would have to be fetched")
 
@@ -219,9 +220,8 @@ class RemoteStore(Store):
         name, _, version = id.partition("@")
         found = self.versions(name)
         if not found and (alias := self._alias(name)):
-            again = f"{alias['dataset']}/{alias['target']}"
-            if again != name:
-                return self._place(f"{again}@{version or alias['version']}")
+            name = f"{alias['dataset']}/{alias['target']}"
+            version, found = version or alias["version"], self.versions(name)
         if not found:
             known = ", ".join(self.ids()[:5]) or "none"
             raise NotFoundError(self.where, f"no recording {name!r}", f"one of {known}")

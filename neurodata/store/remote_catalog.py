@@ -63,7 +63,9 @@ class RemoteCatalog:
 
     def _connection(self) -> sqlite3.Connection:
         """Connect to the copy; another process that makes room may remove it at any time."""
-        for left in reversed(range(TRIES)):
+        left = TRIES
+        while True:
+            left -= 1
             if not self.cache.has(self._key):
                 self._key = self._renew()
             address = f"{self.cache.path(self._key).as_uri()}?mode=ro&immutable=1"
@@ -72,7 +74,6 @@ class RemoteCatalog:
             except sqlite3.OperationalError:
                 if not left or self.cache.has(self._key):
                     raise
-        raise AssertionError("the last try returns or raises")
 
     def _renew(self) -> str:
         """Get the catalogue and return its name in the cache."""

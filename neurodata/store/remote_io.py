@@ -116,7 +116,9 @@ async def tries(job: Callable[[], Awaitable[T]], where: str) -> T:
     RefusedError
         Of the type that says what was wrong with the last try.
     """
-    for number in range(TRIES):
+    number = -1
+    while True:
+        number += 1
         try:
             return await job()
         except Failure as failure:
@@ -125,7 +127,6 @@ async def tries(job: Callable[[], Awaitable[T]], where: str) -> T:
                 raise refusal(where, failure) from None
             pause_s = BACK_OFF_S * 2**number * random.uniform(0.5, 1.5)  # noqa: S311
             await asyncio.sleep(min(max(pause_s, failure.wait_s), LONGEST_WAIT_S))
-    raise AssertionError("unreachable")
 
 
 class Recent:

@@ -85,7 +85,8 @@ def remove(
 
 def begun(root: Path) -> list[Path]:
     """Return what was written down of removals that are not finished."""
-    return sorted((root / STAGING).glob(f"*{JOURNAL}"))
+    found = (root / STAGING).glob(f"*{JOURNAL}")
+    return sorted(path for path in found if files.is_regular(path))
 
 
 def resume(root: Path) -> list[str]:
@@ -96,19 +97,19 @@ def resume(root: Path) -> list[str]:
 
 def finish(root: Path) -> None:
     """Finish the removals that were begun and killed, if there are any."""
-    parts = f"*{PART}"
-    if begun(root) or any((root / STAGING).glob(parts)):
+    parts = [path for path in (root / STAGING).glob(f"*{PART}") if files.is_regular(path)]
+    if begun(root) or parts:
         with told(root), files.locked(root / STAGING / LOCK):
             resume(root)
-            for left in (root / STAGING).glob(parts):  # it died before it was written down
+            for left in parts:  # it died before it was written down
                 files.remove(left)
 
 
 def tidy(root: Path) -> None:
     """Delete what lies in the staging folder and is of no living process, under the lock."""
     for path in sorted((root / STAGING).iterdir()):
-        known = path.name == LOCK or path.suffix in (".lock", JOURNAL)
-        if known or path.with_suffix(".lock").exists():
+        known = path.suffix in (".lock", JOURNAL) and files.is_regular(path)
+        if known or path.name == LOCK or files.is_regular(path.with_suffix(".lock")):
             continue
         if path.is_dir() and not path.is_symlink():
             files.remove_tree(path)
@@ -128,8 +129,8 @@ def tombstones(root: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        return [{**one, "number": int(one["number"])} for one in json.loads(path.read_bytes())]
-    except (ValueError, KeyError, TypeError) as error:
+        return [{**one, "number": int(one["number"])} for one in json.loads(files.read(path))]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
             str(path), "no readable list", "one", "restore it from a copy, or move it away"
         ) from error
@@ -137,7 +138,12 @@ def tombstones(root: Path) -> list[dict[str, Any]]:
 
 def _do(root: Path, journal: Path) -> dict[str, Any]:
     """Do what a journal says, from wherever it stopped."""
-    work: dict[str, Any] = json.loads(journal.read_bytes())
+    try:
+        work: dict[str, Any] = json.loads(files.read(journal))
+    except ValueError as error:
+        raise StoreError(
+            str(journal), "no readable removal", "one", "delete it, then forget or prune again"
+        ) from error
     _unlist(root, work["rows"])
     for path in work["paths"]:
         source = root / path

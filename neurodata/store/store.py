@@ -25,7 +25,8 @@ from neurodata.store.files_of import LocalFiles
 from neurodata.store.forget import Removal, forget, prune
 from neurodata.store.manifest import NAME, TREE, read, recipe
 from neurodata.store.removal import finish
-from neurodata.store.tree import open_tree
+from neurodata.store.scrub import scrub
+from neurodata.store.stored_tree import open_stored
 from neurodata.store.version import StoredVersion
 
 if TYPE_CHECKING:
@@ -129,9 +130,8 @@ class Store:
         name, _, version = id.partition("@")
         found = self.versions(name)
         if not found and (alias := self._alias(name)):
-            return self._locate(
-                f"{alias['dataset']}/{alias['target']}@{version or alias['version']}"
-            )
+            name = f"{alias['dataset']}/{alias['target']}"
+            version, found = version or alias["version"], self.versions(name)
         if not found:
             known = ", ".join(self.ids()[:5]) or "none"
             raise NotFoundError(str(self.path), f"no recording {name!r}", f"one of {known}")
@@ -199,8 +199,15 @@ class Store:
         return StoredVersion(name, folder.name, manifest, LocalFiles(folder, sizes))
 
     def raw(self, id: str) -> xr.DataTree:
-        """Return a recording as it is stored: native integers with scale and offset."""
-        return open_tree(self.zarr(id))
+        """Return a recording as it is stored: native integers with scale and offset.
+
+        Raises
+        ------
+        IntegrityError
+            When anything is missing or damaged; of a large array, when its values are asked for.
+        """
+        self.manifest(id)
+        return open_stored(self.arrays(id))
 
     def __getitem__(self, id: str) -> xr.DataTree:
         """Return a recording in physical units, lazily; edits never reach the disk."""
@@ -275,11 +282,23 @@ class Store:
         folder = self._locate(own)
         return f"{dataset}/{folder.parent.name}@{folder.name}"
 
-    def verify(self, id: str | None = None) -> list[Problem]:
-        """Compare every stored byte, of one recording or of all, with manifests and catalogue."""
+    def verify(
+        self, id: str | None = None, *, resume: bool = False, limit_mb_s: float | None = None
+    ) -> list[Problem]:
+        """Compare every stored byte, of one recording or of all, with manifests and catalogue.
+
+        Parameters
+        ----------
+        resume : bool
+            Go on where an earlier call with ``resume`` was stopped; of all recordings only.
+        limit_mb_s : float, optional
+            Read so many megabytes (10^6 bytes) a second at most.
+        """
+        if id and resume:
+            raise InvalidInputError("resume", "one recording", "all of them")
         folders = [self.folder(id)] if id else versions(self.path)
-        problems = [problem for folder in folders for problem in integrity.verify(folder)]
-        return problems if id else [*problems, *self._unindexed()]
+        rows = [] if id else self._unindexed()
+        return [*scrub(self.path, folders, resume=resume, limit_mb_s=limit_mb_s), *rows]
 
     def rebuild(self) -> list[Problem]:
         """Make the catalogue again from the manifests; versions without an intact one are listed.

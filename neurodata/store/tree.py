@@ -1,4 +1,4 @@
-"""A recording's tree to and from one Zarr v3 group tree."""
+"""A recording's tree into one Zarr v3 group tree, and compared with what was given."""
 
 from __future__ import annotations
 
@@ -13,13 +13,10 @@ import google_crc32c
 import numpy as np
 import xarray as xr
 import zarr
-from zarr.core.buffer import Buffer
-from zarr.storage import LocalStore
 
 from neurodata.errors import IntegrityError, StoreError
 from neurodata.store.arrays import StoredArray
 from neurodata.store.digest import ArrayDigest, canonical, content, is_text, plain
-from neurodata.store.files_of import AGAIN
 from neurodata.store.layout import Codec, Layout, Preset, choose, codecs, pick_codec, steps
 from neurodata.store.ngff import OME, multiscales
 from neurodata.store.shards import Array, Box, Rooms, Target, ahead, sample
@@ -32,7 +29,6 @@ COORDINATES = "coordinates"
 KINDS = "biufcUOT"
 TEXT_BYTES = 16
 RESERVED = {"coordinates", "dtype", "_FillValue"}  # xarray takes them for its own
-PROBED = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 LAZY = ("signal", "signal_adc", "image", "image_adc")
 
 
@@ -284,49 +280,3 @@ def _reads(
 def _read(key: str, array: StoredArray, block: Box, parts: list[Box], room: Array | None) -> Read:
     values = array.read(block, room)
     return key, values, parts, _checksum(values, parts), room
-
-
-class _Whole(LocalStore):
-    """The files of a version, all of which were there at opening.
-
-    Zarr takes a missing chunk for zeros. One that is missing now has been removed since.
-    """
-
-    async def get(self, key: str, *args: Any, **kwargs: Any) -> Buffer | None:
-        return self._there(key, await super().get(key, *args, **kwargs))
-
-    def get_sync(self, key: str, **kwargs: Any) -> Buffer | None:
-        return self._there(key, super().get_sync(key, **kwargs))
-
-    def _there(self, key: str, found: Buffer | None) -> Buffer | None:
-        if found is None and not key.endswith(PROBED):
-            raise IntegrityError(str(self.root / key), "no file any more", "one", AGAIN)
-        return found
-
-
-def open_tree(folder: Path) -> xr.DataTree:
-    """Open a stored tree lazily and read-only, in raw form; large arrays are dask arrays."""
-    tree = xr.open_datatree(
-        _Whole(folder, read_only=True),  # type: ignore[arg-type]
-        engine="zarr",
-        consolidated=False,
-        chunks=None,
-        mask_and_scale=False,
-        decode_times=False,
-    )
-    found = sorted(tree.subtree_with_keys, key=lambda item: item[0])
-    return xr.DataTree.from_dict({path: _settle(node.to_dataset(False)) for path, node in found})
-
-
-def _settle(node: xr.Dataset) -> xr.Dataset:
-    """Load text, chunk large arrays by shard, and drop what only other tools need on disk."""
-    node.attrs.pop(OME, None)
-    for name, variable in node.variables.items():
-        if is_text(variable.dtype):
-            node[name] = (variable.dims, np.asarray(variable.values).astype(object), variable.attrs)
-        elif name in LAZY or variable.encoding.get("shards"):
-            sizes = variable.encoding.get("shards") or variable.shape
-            node[name] = node[name].chunk(dict(zip(variable.dims, sizes, strict=True)))
-    coords = {name: node.coords[name] for name in sorted(node.coords, key=str)}
-    data = {name: node[name].variable for name in sorted(node.data_vars, key=str)}
-    return xr.Dataset(data, coords, node.attrs)

@@ -4,6 +4,8 @@
 ``python -m tests.faults kills --count 1000``: kills at random times and operations.
 ``python -m tests.faults resume --count 10``: an ingest that is killed at some points and resumed.
 ``python -m tests.faults writers --rounds 50``: eight writers at once.
+``python -m tests.faults rows --writers 8 --count 100``: each fills one store with so many.
+``python -m tests.faults verify --count 20``: a comparison of all bytes, killed and resumed.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Any
 
 import dask
 
-from tests.faults import kills, operations, writers
+from tests.faults import kills, operations, verifying, writers
 from tests.faults.disk import Fault
 from tests.faults.scenes import SCENES, Trial
 
@@ -49,7 +51,7 @@ def all_operations(arguments: argparse.Namespace, folder: Path) -> bool:
 def main() -> int:
     """Run a command."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("command", choices=["operations", "kills", "resume", "writers"])
+    parser.add_argument("command", choices=["operations", *LONG])
     parser.add_argument("--scene", action="append", choices=sorted(SCENES))
     parser.add_argument("--fault", action="append", choices=FAULTS)
     parser.add_argument("--count", type=int, default=1000)
@@ -63,17 +65,42 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     if arguments.command == "operations":
         return 0 if all_operations(arguments, folder) else 1
-    if arguments.command == "kills":
-        found = kills.random_kills(folder, arguments.count, arguments.seed)
-        say(**found)
-        return 0 if not any(found[key] for key in ("failed", "partial", "unmended")) else 1
-    if arguments.command == "resume":
-        found = kills.resumed(folder, arguments.count)
-        say(**found)
-        return 0 if found["same_manifests"] and found["most_repeated"] <= 1 else 1
-    found = writers.rounds(folder, arguments.writers, arguments.rounds)
+    found, wrong = LONG[arguments.command](folder, arguments)
     say(**found)
-    return 0 if not found["wrong"] else 1
+    return 1 if any(wrong) else 0
+
+
+Found = dict[str, Any]
+
+
+def _kills(folder: Path, given: argparse.Namespace) -> tuple[Found, list[Any]]:
+    found = kills.random_kills(folder, given.count, given.seed)
+    return found, [found[key] for key in ("failed", "partial", "unmended")]
+
+
+def _resume(folder: Path, given: argparse.Namespace) -> tuple[Found, list[Any]]:
+    found = kills.resumed(folder, given.count)
+    return found, [not found["same_manifests"], found["most_repeated"] > 1]
+
+
+def _writers(folder: Path, given: argparse.Namespace) -> tuple[Found, list[Any]]:
+    found = writers.rounds(folder, given.writers, given.rounds)
+    return found, [found["wrong"]]
+
+
+def _rows(folder: Path, given: argparse.Namespace) -> tuple[Found, list[Any]]:
+    found = writers.rows(folder, given.writers, given.count)
+    return found, [found[key] for key in ("failed", "wrong", "lost_rows")]
+
+
+def _verify(folder: Path, given: argparse.Namespace) -> tuple[Found, list[Any]]:
+    found = verifying.resumed(folder, given.count)
+    return found, [found["most_repeated"] > 1, found["missed"], found["left"]]
+
+
+LONG = {
+    "kills": _kills, "resume": _resume, "writers": _writers, "rows": _rows, "verify": _verify,
+}  # fmt: skip
 
 
 if __name__ == "__main__":

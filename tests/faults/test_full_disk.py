@@ -12,7 +12,8 @@ import pytest
 
 from neurodata.errors import StoreError
 from neurodata.store import open_store
-from tests.faults.scenes import publish, staged, state
+from neurodata.store.commit import LOCK, STAGING
+from tests.faults.scenes import publish, state
 from tests.invariants import assert_store_ok
 
 PAGE = 4096
@@ -48,6 +49,8 @@ def test_a_full_disk_is_said_and_leaves_the_store_as_it_was(disk: Path) -> None:
     root = disk / "store"
     publish(root, 0)
     before = state(root)
+    needed = open_store(root).catalog()["size_bytes"][0]
+    expected = []
     for free in range(PAGES):
         fill(disk, free)
         try:
@@ -58,13 +61,21 @@ def test_a_full_disk_is_said_and_leaves_the_store_as_it_was(disk: Path) -> None:
         assert type(refusal) is StoreError
         assert " bytes free)" in refusal.found
         assert refusal.hint == "free some room"
-        assert staged(root) == set()
+        expected.append(refusal.expected)
+        assert [path.name for path in (root / STAGING).iterdir()] == [LOCK]
         assert state(root) == before
         assert_store_ok(root)
     assert 8 < free < 40, "it was refused at every size that is too small, and not at others"
     assert_store_ok(root)
     assert state(root) != before
     assert len(open_store(root).versions("synthetic/r1")) == 2
+    told = [int(text.split()[3]) for text in expected if text.startswith("room for about")]
+    assert len(told) == len(expected) == free
+    version, catalogue = {told[0]}, {told[-1]}
+    assert set(told) == version | catalogue
+    assert needed / 2 < told[0] < 2 * needed
+    size = (root / "catalog.sqlite").stat().st_size
+    assert size < told[-1] < 3 * size
 
 
 def test_a_read_only_store_is_read_and_refuses_to_be_written(disk: Path) -> None:

@@ -25,10 +25,17 @@ def test_writers_of_one_and_of_different_recordings_leave_each_once(tmp_path: Pa
 
 
 @pytest.mark.slow
+def test_writers_that_fill_one_store_lose_no_row(tmp_path: Path) -> None:
+    (found,) = driven(tmp_path, "rows", "--writers", "8", "--count", "5")
+    assert found == {"writers": 8, "failed": 0, "wrong": 0, "lost_rows": 0}
+
+
+@pytest.mark.slow
 def test_random_kills_leave_nothing_partial(tmp_path: Path) -> None:
     (found,) = driven(tmp_path, "kills", "--count", "20")
     assert (found["kills"], found["failed"]) == (20, 0)
     assert (found["partial"], found["unmended"]) == (0, 0)
+    assert 0 < found["slowest_sweep_s"] < 1.0
 
 
 @pytest.mark.slow
@@ -130,7 +137,7 @@ def test_a_disk_that_does_not_give_a_file_is_a_finding(
     publish(root, 0)
     assert state(root) is not None
 
-    def fails(path: Path) -> str:
+    def fails(path: Path, *_: object) -> str:
         raise OSError(5, "Input/output error", str(path))
 
     monkeypatch.setattr("neurodata.store.files.sha256", fails)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from neurodata.store import open_store
+from neurodata.store import catalog, open_store
 from neurodata.store.commit import LOCK, STAGING
 from tests.faults import children
 from tests.faults.scenes import ingested, synthetic_traces
@@ -32,6 +34,23 @@ def _round(root: Path, sources: list[Path], versions: int) -> int:
     checked = children.done(partial(_check, root, versions))
     shutil.rmtree(root)
     return int(any(statuses) or bool(checked))
+
+
+def rows(folder: Path, writers: int, recordings: int) -> dict[str, Any]:
+    """Let writers fill one store at the same time, each with many recordings of its own."""
+    raw = [folder / f"raw{number}" for number in range(writers)]
+    for number, own in enumerate(raw):
+        for count in range(recordings):
+            synthetic_traces(own, recordings * number + count, f"cells{number}-{count}")
+    root = folder / "store"
+    statuses = children.together([partial(_ingest, own, root) for own in raw])
+    checked = children.done(partial(_check, root, writers * recordings))
+    with closing(sqlite3.connect(root / catalog.FILE)) as connection:
+        (count,) = connection.execute("SELECT COUNT(*) FROM versions").fetchone()
+    return {
+        "writers": writers, "failed": sum(map(bool, statuses)), "wrong": int(bool(checked)),
+        "lost_rows": writers * recordings - count,
+    }  # fmt: skip
 
 
 def _ingest(raw: Path, root: Path) -> None:

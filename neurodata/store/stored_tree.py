@@ -1,4 +1,4 @@
-"""An xarray tree of a stored version, lazily, its chunks read by `StoredArray`."""
+"""An xarray tree of a stored version, lazily, its chunks read and checked by `StoredArray`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,24 @@ from neurodata.store.manifest import TREE
 from neurodata.store.tree import COORDINATES, LAZY
 from neurodata.store.version import METADATA, StoredVersion
 
-BLOCK_BYTES = 2**20
+SHARD_BYTES = 64 * 2**20
+"""More than a shard has (see `layout.tile`)."""
 
 
-def open_stored(version: StoredVersion) -> xr.DataTree:
-    """Return a version in raw form, as `tree.open_tree` does for a local folder.
+def open_stored(version: StoredVersion, block_bytes: int = SHARD_BYTES) -> xr.DataTree:
+    """Return a version in raw form; large arrays are dask arrays.
 
-    Large arrays are dask arrays of blocks of some 1 MiB. Small arrays are read at once, all
-    together.
+    Small arrays are read at once, all together. Each chunk is checked whenever it is read.
+
+    Parameters
+    ----------
+    block_bytes : int
+        How large the blocks of dask arrays may become, within a shard and of whole chunks.
+
+    Raises
+    ------
+    IntegrityError
+        Here or when a dask array is computed: where a chunk is missing or damaged.
     """
     small = [
         array
@@ -31,13 +41,16 @@ def open_stored(version: StoredVersion) -> xr.DataTree:
         if not _is_lazy(array)
     ]
     version.files.fetch([one for array in small for one in array.ranges(_all(array))])
-    nodes = {path: _node(version, path) for path in sorted(version.nodes)}
+    nodes = {path: _node(version, path, block_bytes) for path in sorted(version.nodes)}
     return xr.DataTree.from_dict(nodes)
 
 
-def _node(version: StoredVersion, path: str) -> xr.Dataset:
+def _node(version: StoredVersion, path: str, block_bytes: int) -> xr.Dataset:
     stored = version.nodes[path]
-    variables = {name: _variable(version, array) for name, array in sorted(stored.arrays.items())}
+    variables = {
+        name: _variable(version, array, block_bytes)
+        for name, array in sorted(stored.arrays.items())
+    }
     named = set(_coordinates(version, path))
     coords = {n: v for n, v in variables.items() if n in named or (v.dims == (n,))}
     data = {name: v for name, v in variables.items() if name not in coords}
@@ -52,8 +65,8 @@ def _coordinates(version: StoredVersion, path: str) -> list[str]:
     return names.split()
 
 
-def _variable(version: StoredVersion, array: StoredArray) -> xr.Variable:
-    data: Any = array.values if not _is_lazy(array) else _dask(version, array)
+def _variable(version: StoredVersion, array: StoredArray, block_bytes: int) -> xr.Variable:
+    data: Any = _dask(version, array, block_bytes) if _is_lazy(array) else array.values
     return xr.Variable(array.dims, data, dict(array.attrs))
 
 
@@ -66,17 +79,17 @@ def _is_lazy(array: StoredArray) -> bool:
     )
 
 
-def _dask(version: StoredVersion, array: StoredArray) -> Any:
-    name = f"neurodata-{version.files.where}-{array.key}"
+def _dask(version: StoredVersion, array: StoredArray, block_bytes: int) -> Any:
+    name = f"neurodata-{version.files.where}-{array.key}-{block_bytes}"
     from_array: Any = da.from_array
-    return from_array(_Lazy(array), chunks=_block(array), name=name)
+    return from_array(_Lazy(array), chunks=_block(array, block_bytes), name=name)
 
 
-def _block(array: StoredArray) -> tuple[int, ...]:
-    """Return whole chunks of some 1 MiB, grown along the last axes first, within a shard."""
+def _block(array: StoredArray, block_bytes: int) -> tuple[int, ...]:
+    """Return whole chunks of so many bytes, grown along the last axes first, within a shard."""
     block = list(array.chunks)
     for axis in reversed(range(len(block))):
-        room = max(1, BLOCK_BYTES // (math.prod(block) * array.dtype.itemsize))
+        room = max(1, block_bytes // (math.prod(block) * array.dtype.itemsize))
         block[axis] *= min(room, array.shards[axis] // block[axis])
     return tuple(block)
 
