@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from neurodata import surfaces, trace_quality, units
-from neurodata.errors import Level, Problem
+from neurodata.errors import Problem
 from neurodata.invariants import span_s
 from neurodata.slabs import SLAB_BYTES, extremes, slabs
-from neurodata.trace_quality import REFUSED_SHARE, listed, outside
+from neurodata.trace_quality import beyond_float32, listed, outside
 
 Array = np.ndarray[Any, Any]
 
@@ -92,6 +92,7 @@ def _image(name: str, node: xr.Dataset) -> Iterator[Problem]:
         found = f"{bad} non-finite voxels of {main.size}"
         yield Problem("warning", where, found, "finite values, at least inside the object")
     least, most = np.concatenate(lows), np.concatenate(highs)
+    yield from beyond_float32(where, main.dtype, least, most)
     if main.ndim == 2:
         constant = np.array([least.min() >= most.max()])
     else:
@@ -215,8 +216,7 @@ def _graph(name: str, node: xr.Dataset) -> Iterator[Problem]:
 def _weights(where: str, weight: Array) -> Iterator[Problem]:
     bad = int((~np.isfinite(weight)).sum())
     if bad:
-        level: Level = "error" if bad > REFUSED_SHARE * weight.size else "warning"
-        yield Problem(level, where, f"{bad} non-finite weight(s) of {weight.size}", "numbers")
+        yield Problem("error", where, f"{bad} non-finite weight(s) of {weight.size}", "numbers")
     negative = int((weight < 0).sum())
     if negative:
         yield Problem("note", where, f"{negative} negative weight(s)", "0 or more in most analyses")

@@ -64,27 +64,28 @@ class Totals:
     def feed(self, slab: Array, observed: Array | None = None) -> None:
         """Add the next samples, ``(time, channel)``; non-finite ones count where observed."""
         self.samples += len(slab)
-        finite = np.isfinite(slab)
-        self.bad += (~finite if observed is None else ~finite & observed).sum(axis=0)
-        self._extremes(slab, finite)
-        for channel, values in zip(self.hashes, np.ascontiguousarray(slab.T), strict=True):
+        rows = np.ascontiguousarray(slab.T)  # a channel after the other: sums are fast
+        finite = np.isfinite(rows)
+        self.bad += (~finite if observed is None else ~finite & observed.T).sum(axis=1)
+        self._extremes(rows, finite)
+        for channel, values in zip(self.hashes, rows, strict=True):
             channel.update(values)
-        self.deviations += self._segments(slab, finite)
+        self.deviations += self._segments(rows, finite)
 
-    def _extremes(self, slab: Array, finite: Array) -> None:
-        low, high = extremes(slab, finite, axis=0)
+    def _extremes(self, rows: Array, finite: Array) -> None:
+        low, high = extremes(rows, finite, axis=1)
         self.repeats_low[low < self.low] = 0
         self.repeats_high[high > self.high] = 0
         self.low, self.high = np.minimum(low, self.low), np.maximum(high, self.high)
         for extreme, repeats in ((self.low, self.repeats_low), (self.high, self.repeats_high)):
-            there = slab == extreme
-            repeats += (there[1:] & there[:-1]).sum(axis=0)
+            there = rows == extreme[:, None]
+            repeats += np.count_nonzero(there[:, 1:] & there[:, :-1], axis=1)
 
-    def _segments(self, slab: Array, finite: Array) -> Iterator[Array]:
-        whole = max(1, len(slab) // self.segment)
+    def _segments(self, rows: Array, finite: Array) -> Iterator[Array]:
+        whole = max(1, rows.shape[1] // self.segment)
         for index in np.unique(np.linspace(0, whole - 1, _SEGMENTS).astype(int)):
             part = slice(index * self.segment, (index + 1) * self.segment)
-            yield deviation(slab[part], finite[part])
+            yield deviation(rows[:, part].T, finite[:, part].T)
 
     def typical(self) -> Array:
         """Return each channel's median standard deviation over segments, as stored numbers."""
@@ -133,6 +134,7 @@ def findings(name: str, node: xr.Dataset, modality: str) -> Iterator[Problem]:
     yield from _rate(name, node, modality, bool(neural.any()))
     yield from _typed_neural(name, labels, neural)
     totals = _walk(node, main)
+    yield from beyond_float32(where, main.dtype, totals.low, totals.high)
     yield from _non_finite(where, labels, totals, neural & ~_marked_bad(node))
     yield from _flat_or_twin(where, labels, totals, neural)
     yield from _clipped(where, labels, totals, neural)
@@ -204,6 +206,22 @@ def outside(where: str, what: str, value: float, band: units.Band) -> Iterator[P
         found = f"{what} {value:.3g} {band.symbol}"
         wanted = f"{band.low:.3g} to {band.high:.3g} {band.symbol}"
         yield Problem("warning", where, found, wanted, hint or "check the declared or stated unit")
+
+
+def beyond_float32(where: str, dtype: np.dtype[Any], low: Array, high: Array) -> Iterator[Problem]:
+    """Yield an error when stored doubles, of these least and greatest values, are no float32.
+
+    That is the form in which they are read: too large ones are infinite, too small ones zero.
+    """
+    if dtype.kind != "f" or dtype.itemsize <= 4:
+        return
+    limits, ends = np.finfo("float32"), np.abs([low, high])
+    top = np.where(np.isfinite(ends), ends, 0).max(axis=0)  # of nothing finite there is no end
+    wrong = (top > limits.max) | ((top > 0) & (top < limits.tiny))
+    if wrong.any():
+        found = f"values of up to {top[wrong].max():.3g}"
+        hint = "see whether the unit, the scale or the type of the numbers is another"
+        yield Problem("error", where, found, "numbers that float32 holds", hint)
 
 
 def _typed_neural(name: str, labels: list[str], neural: Array) -> Iterator[Problem]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurodata.clock import RegularTime, regular_time
+from neurodata.declare import Declared
 from neurodata.errors import InvalidInputError
 from neurodata.invariants import rate_hz as rate_of
+from neurodata.readers import fif
+from neurodata.readers.clocked import clock_of
+from neurodata.safe import Raw
+from tests.readers import synthetic_fif, test_brainvision, test_edf, test_mgh, test_nifti
 
 N = 1000
 RATES_HZ = (29.97, 1 / 0.375, 600.615, 1000.0, 3.0)
@@ -134,3 +142,77 @@ def test_a_clock_pickles_computes_copies_and_becomes_a_table() -> None:
 def test_impossible_clocks_are_refused(start_s: float, rate_hz: float, n: int) -> None:
     with pytest.raises(InvalidInputError):
         regular_time(start_s, rate_hz, n)
+
+
+DAY_S, MOST_PPM = 86_400, 1.0
+
+
+@pytest.mark.parametrize("rate_hz", [*RATES_HZ, 30_000.3, 1 / 2.22, 0.1 + 0.2])
+@pytest.mark.parametrize("start_s", STARTS_S)
+def test_a_day_long_clock_is_exact_at_its_end(rate_hz: float, start_s: float) -> None:
+    n = int(DAY_S * rate_hz)
+    last = float(regular_time(start_s, rate_hz, n)["time"][-1])
+    exact = Fraction(start_s) + Fraction(n - 1) / Fraction(rate_hz)
+    assert abs(Fraction(last) - exact) / DAY_S * 10**6 < 1e-6  # ppm: rounding of one number
+
+
+def edf_of_300_ms(folder: Path) -> xr.DataTree:
+    path, _ = test_edf.write(folder, samples=(7, 7))
+    path.write_bytes(test_edf.put(244, b"0.3", 8)(path.read_bytes()))
+    return test_edf.read(path)
+
+
+def brainvision_of_a_third(folder: Path) -> xr.DataTree:
+    return test_brainvision.read(test_brainvision.write(folder, SamplingInterval="3333.3333333")[0])
+
+
+def nifti_of_720_ms(folder: Path) -> xr.DataTree:
+    path = folder / "synthetic.nii"
+    path.write_bytes(test_nifti.put(92, "f", 0.72)(test_nifti.synthetic_bytes()))
+    return test_nifti.read(path)
+
+
+def mgh_of_2220_ms(folder: Path) -> xr.DataTree:
+    return test_mgh.read(test_mgh.write(folder, footer=(2220.0, 1.5, 30.0, 0.0, 256.0)))
+
+
+def fif_of_600_615_hz(folder: Path) -> xr.DataTree:
+    path = folder / "synthetic_raw.fif"
+    channels = [synthetic_fif.channel(1, "EEG 001", cal=1e-7)]
+    path.write_bytes(
+        synthetic_fif.by_tags(channels, [synthetic_fif.buffer(np.ones((90, 1)))], 600.615)
+    )
+    return fif.read(Raw(folder, (path,)), Declared({"modality": "eeg"}))
+
+
+PERIODS_S: dict[Callable[[Path], xr.DataTree], Fraction] = {
+    edf_of_300_ms: Fraction(3, 70),
+    brainvision_of_a_third: Fraction("0.0033333333333"),
+    nifti_of_720_ms: Fraction("0.72"),
+    mgh_of_2220_ms: Fraction("2.22"),
+    fif_of_600_615_hz: 1 / Fraction("600.615"),
+}
+
+
+@pytest.mark.parametrize("write", PERIODS_S)
+def test_the_rate_of_a_header_drifts_by_less_than_a_ppm(
+    write: Callable[[Path], xr.DataTree], tmp_path: Path
+) -> None:
+    """Also where the header holds it in 32 bits."""
+    tree = write(tmp_path)
+    rates = [node.attrs["rate_hz"] for node in tree.children.values() if "rate_hz" in node.attrs]
+    assert rates
+    for rate_hz in rates:
+        assert abs(Fraction(rate_hz) * PERIODS_S[write] - 1) * 10**6 < MOST_PPM
+
+
+@pytest.mark.parametrize("ppm", [0.0, 0.5, 40.0])
+def test_a_day_of_times_is_kept_where_no_regular_clock_gives_them(ppm: float) -> None:
+    """A clock that slows down by some ppm within the day, at 10 Hz."""
+    true_s = np.arange(10 * DAY_S) / 10
+    times = true_s + ppm * 1e-6 * true_s**2 / (2 * DAY_S)
+    clock = clock_of(times, None, "synthetic")
+    assert (clock is None) is (ppm > 0)
+    if clock is not None:
+        found = clock.starts[0][1] + np.arange(clock.n) / clock.rate_hz
+        assert np.abs(found - times).max() / DAY_S * 1e6 < MOST_PPM

@@ -294,6 +294,28 @@ def test_each_fault_of_a_volume(frame: Any, value: float, level: str, found: str
     assert brief(schema.validate(moving(frame, value))) == [(level, "image/image", found)]
 
 
+@pytest.mark.parametrize(
+    ("factor", "fine"), [(1.0, True), (3e35, True), (1e38, False), (1e-38, True), (1e-42, False)]
+)
+def test_doubles_that_would_be_infinite_or_zero_as_float32_are_errors(
+    factor: float, fine: bool
+) -> None:
+    voxels = np.random.default_rng(0).normal(100, 10, (6, 5, 4, 3)) * factor
+    tree = synthetic_movie(voxels)
+    data = tree["image"].to_dataset(inherit=False)
+    stored = data.assign(image=(data["image"].dims, voxels, {"units": "a.u."}))
+    found = f"values of up to {voxels.max():.3g}"
+    expected = [] if fine else [("error", "image/image", found)]
+    assert brief(schema.validate(recording("fmri", image=stored))) == expected
+    trace = synthetic_float_traces().drop_vars("type")
+    samples = np.random.default_rng(0).normal(10, 1, trace["signal"].shape) * factor
+    samples[:, 0] = np.random.default_rng(1).normal(size=len(samples))
+    trace = trace.assign(signal=(("time", "channel"), samples))
+    errors = [p for p in schema.validate(recording("eeg", eeg=trace)) if p.level == "error"]
+    found = f"values of up to {samples[:, 1:].max():.3g}"
+    assert brief(errors) == ([] if fine else [("error", "eeg/signal", found)])
+
+
 def test_flat_and_saturated_images() -> None:
     tree = synthetic_nuclei()
     data = tree["image"].to_dataset(inherit=False)

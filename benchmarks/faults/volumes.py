@@ -182,6 +182,10 @@ def _kinds() -> Iterator[Case]:
             right = {"image": image.astype("f8") * slope + shift}
             story = f"{word}-endian {kind}, the ends of its range kept"
             yield nifti(f"{kind}, {word}-endian", 43, story, file, truth=right, valid=True)
+    for factor in (1e300, 1e-300):
+        file = Nifti(_noise((4, 5, 6), "u1").astype("f8") * factor, oblique())
+        story = f"doubles of the size of {factor:g}, which float32 does not hold"
+        yield nifti(f"doubles of {factor:g}", 43, story, file)
 
 
 # 41, 42: movies and microscopy

@@ -24,7 +24,7 @@ from neurodata.loader.feed import (
 from neurodata.loader.plan import Array, Place
 from neurodata.loader.recordings import Recordings, choose_node
 from neurodata.loader.samples import Direction, Neighbours
-from neurodata.loader.target import Node, Target, facts_of, resolve
+from neurodata.loader.target import NO_TARGET, Node, Target, facts_of, missing, resolve
 
 SEED = np.dtype([("recording", "i4"), ("start_s", "f8"), ("node", "i8")])
 """A seed node: recording and node by number; it has no time."""
@@ -219,12 +219,15 @@ def neighbour_feed(request: Request, sample: Neighbours, recordings: Recordings)
             f"split: {cut[0]}", "a part of a graph", "whole recordings", "split by recording"
         )
     picks = _seeds(recordings, node, sample)
+    keep, extra = _target(request, recordings, node, picks)
+    left_out = Counter({NO_TARGET: int((~keep).sum())})
+    picks = picks[keep]
     units = str(recordings.node(0, node).attrs.get("weight_units", ""))
     return Feed(
         picks=picks,
         fetcher=None,
-        left_out=Counter(),
-        extra=_target(request, recordings, node, picks),
+        left_out=+left_out,
+        extra=extra,
         drawn=partial(draw_neighbours, Network(recordings, node, sample), picks),
         channels=(("weight",),) * len(recordings.ids),
         channel_units=((units,),) * len(recordings.ids),
@@ -275,8 +278,11 @@ def _own_seeds(
 
 def _target(
     request: Request, recordings: Recordings, node: str, picks: Array
-) -> tuple[Function, ...]:
-    """Return the target function, if any: a column of the nodes, or what any sample can have."""
+) -> tuple[Array, tuple[Function, ...]]:
+    """Return which picks have a target, and its function, if any, of those that have one.
+
+    It is a column of the nodes, or what any sample can have.
+    """
     wanted = request.target
     numbers = range(len(recordings.ids))
     if isinstance(wanted, str) and all(
@@ -287,11 +293,15 @@ def _target(
         columns = [_whole(recordings, number, node, wanted) for number in numbers]
         own = [picks["node"][picks["recording"] == number] for number in numbers]
         values = np.concatenate([c[at] for c, at in zip(columns, own, strict=True)])
-        return (partial(per_pick, values),)
+        keep = np.logical_not(missing(values).reshape(len(values), -1).any(axis=1))
+        return keep, (partial(per_pick, values[keep]),)
+    every = np.ones(len(picks), bool)
     target: Target = resolve(wanted, recordings)
     if isinstance(target, Node):
         raise unknown_target(request, target)
-    return () if target is None else (plain_target(request, recordings, target, picks),)
+    if target is None:
+        return every, ()
+    return every, (plain_target(request, recordings, target, picks),)
 
 
 def _two_meanings(name: str) -> InvalidInputError:

@@ -119,11 +119,18 @@ class Recordings:
             found = self._arrays[key] = self.node(number, node)[name]
         return found
 
-    def known_finite(self, key: Key) -> bool:
-        """Say whether the manifest states that every value of an array is finite."""
+    def known_finite(self, key: Key, scale: Array, offset: Array) -> bool:
+        """Say whether every number of an array is sure to be finite in float32 once it is scaled.
+
+        Floats are, where the manifest says so; integers, where the scale allows it.
+        """
         number, node, name = key
-        stated = self.version(number).manifest.get("finite") or {}
-        return bool(stated.get(f"{node}/{name}"))
+        dtype, stated = self.array(key).dtype, self.version(number).manifest.get("finite") or {}
+        if dtype.kind == "f" and not stated.get(f"{node}/{name}"):
+            return False
+        most = float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
+        reach = np.abs(scale) * most + np.abs(offset)
+        return bool(reach.max(initial=0.0) < np.finfo("f4").max)
 
     def values(self, number: int, node: str, name: str) -> Array:
         """Return a whole array, decoded once and kept; do not write into it."""

@@ -133,9 +133,7 @@ def _unusable(recordings: Recordings, number: int, node: str, series: Series, ro
     """Say for each sample whether a channel that counts as observed is not finite there."""
     bad = np.zeros(rows.stop - rows.start, bool)
     key = (number, node, series.variable)
-    stored = recordings.array(key).dtype.kind != "f" or recordings.known_finite(key)
-    finite = np.isfinite(series.scale).all() and np.isfinite(series.offset).all()
-    if stored and finite and not series.observed:
+    if recordings.known_finite(key, series.scale, series.offset) and not series.observed:
         return bad
     for part, values, valid in slabs(recordings, number, node, series, rows):
         with np.errstate(over="ignore"):

@@ -139,7 +139,8 @@ def attribute(recordings: Recordings, name: str) -> Array:
         When a recording lacks it.
     """
     every = [facts_of(recordings, number) for number in range(len(recordings.ids))]
-    if lacking := [i for i, facts in zip(recordings.ids, every, strict=True) if name not in facts]:
+    stated = [name in facts and _is_stated(facts[name]) for facts in every]
+    if lacking := [one for one, yes in zip(recordings.ids, stated, strict=True) if not yes]:
         raise InvalidInputError(
             "target",
             f"no {name!r} in {', '.join(lacking[:5])}",
@@ -147,6 +148,10 @@ def attribute(recordings: Recordings, name: str) -> Array:
             f"declare it when ingesting, e.g. --set {name}=VALUE",
         )
     return np.asarray([facts[name] for facts in every])
+
+
+def _is_stated(value: Any) -> bool:
+    return not isinstance(value, float | np.floating) or math.isfinite(value)
 
 
 def column(recordings: Recordings, number: int, node: str, name: str) -> Array:
@@ -168,9 +173,9 @@ def column(recordings: Recordings, number: int, node: str, name: str) -> Array:
 
 
 def missing(values: Array) -> Array:
-    """Say which values state nothing: NaN, empty text, BIDS's ``n/a``."""
+    """Say which values state nothing: no finite number, empty text, BIDS's ``n/a``."""
     if values.dtype.kind == "f":
-        return np.isnan(values)
+        return ~np.isfinite(values)
     return np.isin(values, MISSING) if values.dtype.kind == "U" else np.zeros(len(values), bool)
 
 

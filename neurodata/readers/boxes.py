@@ -205,9 +205,14 @@ def _list_findings(listing: Listing, size_yx: tuple[int, int], path: Path, raw: 
 
 
 def _compare(path: Path, raw: Raw) -> None:
-    """Tell of images that a list of many leaves out, and of those that are not there; once."""
-    stat = path.stat()
-    listed, there = _names(path, raw.root, (stat.st_size, stat.st_mtime_ns))
+    """Tell of images that the lists leave out, and of those that are not there; once."""
+    if path.suffix.lower() in (".xml", ".txt"):
+        near = raw.main.parent, path.parent
+        stamps = tuple(folder.stat().st_mtime_ns for folder in near)
+        listed, there = _alike(*near, path.suffix.lower(), stamps)
+    else:
+        stat = path.stat()
+        listed, there = _names(path, raw.root, (stat.st_size, stat.st_mtime_ns))
     if raw.main.name != min(listed & there, default=""):
         return
     if absent := listed - there:
@@ -217,6 +222,17 @@ def _compare(path: Path, raw: Raw) -> None:
             path.name, f"nothing of {len(others)} images beside, e.g. {min(others)}",
             "every image, if only without boxes", "they are read, if at all, without boxes",
         )  # fmt: skip
+
+
+@lru_cache(4)
+def _alike(
+    images: Path, lists: Path, kind: str, stamps: tuple[int, ...]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the images of a folder that a list of their own name has, and all of them."""
+    stems = {path.stem.lower() for path in lists.iterdir() if path.suffix.lower() == kind}
+    there = {path for path in images.iterdir() if path.suffix.lower() in SUFFIXES}
+    listed = (path.name for path in there if path.stem.lower() in stems)
+    return frozenset(listed), frozenset(path.name for path in there)
 
 
 @lru_cache(1)

@@ -207,9 +207,10 @@ def check_affine(raw: Raw, matrix: np.ndarray[Any, Any]) -> None:
         When it is so.
     """
     finite = bool(np.isfinite(matrix).all())
-    lengths = np.linalg.norm(matrix[:3, :3], axis=0) if finite else np.zeros(3)
-    volume = abs(np.linalg.det(matrix[:3, :3])) if finite else 0.0
-    if lengths.min() <= 0 or volume < 1e-6 * float(np.prod(lengths)):
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(matrix[:3, :3], axis=0) if finite else np.zeros(3)
+    fine = bool((lengths > 0).all() and np.isfinite(lengths).all())
+    if not fine or abs(np.linalg.det(matrix[:3, :3] / lengths)) < 1e-6:
         raise UnreadableError(
             f"{raw.name}: affine",
             f"the singular or non-finite matrix {matrix[:3].tolist()}",

@@ -323,6 +323,10 @@ def _places(
     whole = np.isfinite(table).all() and (table[:, 0] == np.floor(table[:, 0])).all()
     if len(table) != len(neural) or not whole or (table[:, 0] < 0).any():
         raise tags.refusal(f"a {key} of {len(table)} sites", f"{len(neural)} finite ones")
+    stated = [*head.split(","), ""][0 if key == "~snsShankMap" else 1]
+    shanks = int(stated) if re.fullmatch(r"[0-9]{1,4}", stated) else 0
+    if (table[:, 0] >= shanks).any():
+        raise tags.refusal(f"{key}=({head[:40]}), sites on another shank", "as many as are stated")
     shank = table[:, 0].astype("i8")
     if key == "~snsShankMap":
         raw.note("~snsShankMap", "rows and columns of sites without their distances", "~snsGeomMap")

@@ -10,6 +10,7 @@ Zarr 2 specification, Zarr 3 core specification, https://zarr-specs.readthedocs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ EXTRA = ""
 SHORT = {"t": "time", "c": "channel", "z": "z", "y": "y", "x": "x"}
 NAMES = {**SHORT, "time": "time", "channel": "channel"}
 LISTED = 8
+_LEVEL = re.compile(r"s?\d+")
 
 
 def sniff(head: bytes, path: Path) -> bool:
@@ -162,6 +164,11 @@ def _roles(files: Files, raw: Raw, declare: Declared) -> tuple[str, str | None]:
     if mask is None:
         masks = [path for path in paths if path != image and _named(MASK, path)]
         mask = masks[0] if len(masks) == 1 else None
+    if image and _LEVEL.fullmatch(image.rpartition("/")[2]):
+        raw.warn(
+            image, "an array called as a level of an OME-Zarr image, and no list of levels",
+            "metadata that list it", "read as a plain array; see whether .zattrs is whole",
+        )  # fmt: skip
     left = [path for path in paths if path not in (image, mask)]
     if left:
         raw.warn("", f"further arrays: {', '.join(left[:LISTED])}", "", "left out")

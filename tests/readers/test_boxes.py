@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -370,3 +371,20 @@ def test_images_that_a_list_of_many_leaves_out_are_told_once(tmp_path: Path) -> 
 def test_a_list_of_all_images_is_fine(tmp_path: Path) -> None:
     coco(tmp_path, lambda facts: facts["images"].pop())
     assert listed_of(tmp_path, "synthetic.png") == []
+
+
+@pytest.mark.parametrize("write", [voc, yolo])
+def test_images_without_a_list_of_their_own_are_told_once(
+    write: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    main = write(tmp_path)
+    assert listed_of(tmp_path, str(main.relative_to(tmp_path))) == []
+    for name in ("unlisted.png", "zebra.png"):
+        png(main.parent, name)
+    (list_of,) = [p for p in tmp_path.rglob("synthetic.*") if p.suffix in (".xml", ".txt")]
+    shutil.copy(list_of, list_of.with_name(f"second{list_of.suffix}"))
+    second = png(main.parent, "second.png")
+    assert listed_of(tmp_path, str(second.relative_to(tmp_path))) == [
+        ("warning", "nothing of 2 images beside, e.g. unlisted.png")
+    ]
+    assert listed_of(tmp_path, str(main.relative_to(tmp_path))) == []

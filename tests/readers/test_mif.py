@@ -138,6 +138,7 @@ LIES = {
     "voxels of negative extent": sub("vox: 2.0", "vox: -2.0"),
     "voxels of NaN": sub("vox: 2.0", "vox: nan"),
     "voxels of infinity": sub("vox: 2.0", "vox: inf"),
+    "voxels of 1e308 mm": sub("vox: 2.0", "vox: 1e308"),
     "two extents": sub("vox: 2.0,2.5,3.0", "vox: 2.0,2.5"),
     "no extents": sub("vox: ", "vex: "),
     "an axis twice in the layout": sub(r"layout: \+0,\+1", "layout: +0,+0"),

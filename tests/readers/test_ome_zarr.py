@@ -27,6 +27,7 @@ from neurodata.errors import (
     UnreadableError,
     UnsafeError,
 )
+from neurodata.ingestion import ingest
 from neurodata.readers import ome_zarr
 from neurodata.safe import Raw, head
 from neurodata.store.ngff import multiscales
@@ -582,3 +583,31 @@ def test_labels_without_their_list_are_told(tmp_path: Path) -> None:
     tree, raw = read(main)
     assert set(tree.children) == {"image"}
     assert any("without a list" in p.found for p in raw.problems)
+
+
+DAMAGED: dict[str, Callable[[bytes], bytes | None]] = {
+    "cut": lambda whole: whole[: len(whole) // 2],
+    "empty": lambda whole: b"",
+    "zeros": lambda whole: bytes(len(whole)),
+    "a key renamed": lambda whole: whole.replace(b'"multiscales"', b'"nultiscales"'),
+    "no key": lambda whole: b"{}",
+    "gone": lambda whole: None,
+}
+
+
+@pytest.mark.parametrize("labels", [True, False])
+@pytest.mark.parametrize("story", DAMAGED)
+def test_an_image_without_its_list_of_levels_is_no_plain_array_in_silence(
+    story: str, labels: bool, tmp_path: Path
+) -> None:
+    main = write_04(tmp_path / "raw" / "synthetic.zarr", facts("0.4"), labels)
+    changed = DAMAGED[story](main.read_bytes())
+    if changed is None:
+        main.unlink()
+    else:
+        main.write_bytes(changed)
+    declare = {"axes": "channel,z,y,x", "voxel_um": [2, 0.5, 0.5], "licence": "CC0-1.0"}
+    result = ingest(tmp_path / "raw", store=tmp_path / "store", dataset="lab", declare=declare)
+    told = [p for p in result.findings() if p.level in ("warning", "error")]
+    words = [f"{p.where} {p.found} {p.hint}" for p in told]
+    assert any(".zattrs" in text or "OME-Zarr" in text for text in words), words
