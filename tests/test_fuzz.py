@@ -135,6 +135,22 @@ def test_damage_is_the_same_in_every_run() -> None:
     )
 
 
+@pytest.mark.slow
+def test_a_run_that_was_stopped_goes_on_and_counts_the_same(tmp_path: Path) -> None:
+    """The journal is cut within its last line, as a kill would leave it."""
+    journal = tmp_path / "journal.jsonl"
+    plan = ("--format", "swc", "--cases", "600", "--children", "1", "--batch", "50")
+    (whole,) = run(*plan, "--journal", str(journal))
+    lines = journal.read_text().splitlines(keepends=True)
+    assert len(lines) > 2
+    assert sum(json.loads(line)["counts"]["cases"] for line in lines) == whole["cases"] >= 600
+    journal.write_text(lines[0] + lines[1][: len(lines[1]) // 2])
+    (again,) = run(*plan, "--journal", str(journal))
+    assert {**again, "seconds": 0, "peak_mib": 0} == {**whole, "seconds": 0, "peak_mib": 0}
+    counts = [json.loads(line)["counts"]["cases"] for line in journal.read_text().splitlines()]
+    assert sum(counts) == whole["cases"]
+
+
 def behave(case: str, folder: Path) -> dict[str, Any]:
     if case == "crash":
         os.abort()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurodata.errors import NeurodataError, SplitError
@@ -21,11 +23,13 @@ from neurodata.pipeline import ID
 from neurodata.plan import plan
 from neurodata.splits.split import Split
 from neurodata.store import open_store
+from neurodata.store.manifest import PART
 from tests.hostile import CASES, VALID, twins
 from tests.hostile.case import OUTSIDE, SECRET
 from tests.hostile.judge import faults, run, watched
 from tests.hostile.names import IDS
 from tests.hostile.notation import NO_NUMBERS, TWO_MEANINGS
+from tests.synthetic_trees import synthetic_connectome
 
 ROOT = Path(__file__).parents[1]
 FAULTS = sorted({case.fault for case in CASES})
@@ -153,6 +157,33 @@ def test_no_text_makes_an_id_of_two_parts(text: str) -> None:
     if re.fullmatch(ID, text):
         assert text not in (".", "..")
         assert not set(text) & set("/\\:\0 \n")
+
+
+PARTS = st.sampled_from(
+    ["..", ".", "/", "\\", "a", "con", "~", "@", "\0", "\u202e", "%2e", "C:", " "]
+)
+PATHS = st.lists(PARTS, max_size=6).map("".join) | st.text(max_size=140)
+
+
+@settings(max_examples=40)
+@given(PATHS, PATHS)
+def test_whatever_the_ids_nothing_is_written_outside_of_a_store(one: str, other: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(Path(folder, "deep", "store"), create=True)
+        store.publish(synthetic_connectome(), dataset="lab", recording="a")
+        for dataset, recording in ((one, other), ("lab", other), (one, "a")):
+            fit = all(PART.fullmatch(part) for part in (dataset, recording))
+            try:
+                store.publish(synthetic_connectome(), dataset=dataset, recording=recording)
+            except NeurodataError:
+                assert not fit
+            else:
+                assert fit
+                assert store.folder(f"{dataset}/{recording}").is_relative_to(store.path)
+            with contextlib.suppress(NeurodataError):
+                assert store.folder(f"{dataset}/{recording}").is_relative_to(store.path)
+        assert [path.name for path in Path(folder).iterdir()] == ["deep"]
+        assert [path.name for path in Path(folder, "deep").iterdir()] == ["store"]
 
 
 @pytest.mark.parametrize(("name", "spoil"), [(n, s) for n, _, s in (*TWO_MEANINGS, *NO_NUMBERS)])

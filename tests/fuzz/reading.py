@@ -24,7 +24,7 @@ from neurodata.sources import Fingerprint, matching, scan
 Facts = dict[str, dict[str, str]]
 """Digests by category and name."""
 
-CLOCK = {"rate_hz", "start_s", "n", "time"}
+CLOCK = {"rate_hz", "start_s", "duration_s", "stop_s", "n", "time"}
 SCALE = {"scale", "offset"}
 PLACE = {"affine", "spacing", "origin", "position", "translation", "direction", "voxel_mm"}
 EXHAUSTED = re.compile(r"MemoryError|[Uu]nable to allocate|out of memory|memory exhausted")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from tests.fuzz.recordings import Made, made
 from tests.fuzz.server import MIB, Done, Limits, Server
 
 SHOWN = 40
+CHUNK = 250
+"""Cases between two lines of a journal."""
 AMPLE = Limits(seconds=120.0, memory_bytes=2**40, file_bytes=2**40)
 """For makers, which import what they need."""
 
@@ -78,6 +82,43 @@ class Tally:
             "changed": dict(self.changed.most_common(SHOWN)), "defects": self.defects,
         }  # fmt: skip
 
+    def include(self, part: dict[str, Any]) -> None:
+        """Add the counts of some cases, as of `as_dict`; seconds are left alone."""
+        self.cases += part["cases"]
+        self.peak_mib = max(self.peak_mib, part["peak_mib"])
+        self.classes.update({name: part[name] for name in CLASSES if part[name]})
+        self.unrefused_by_hash += part["unrefused_by_hash"]
+        self.changed.update(part["changed"])
+        self.defects += part["defects"]
+
+
+class Journal:
+    """What is done, a JSON line for some cases, so that a run that was stopped can go on.
+
+    Parameters
+    ----------
+    path : Path, optional
+        None keeps nothing.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        text = path.read_text() if path and path.is_file() else ""
+        whole = text[: text.rfind("\n") + 1]  # a line that was not ended is not done
+        if path and whole != text:
+            path.write_text(whole)
+        self.lines = [json.loads(line) for line in whole.splitlines()]
+
+    def done(self, plan: list[Any]) -> list[dict[str, Any]]:
+        """Return the counts of the cases that are done of a plan."""
+        return [line["counts"] for line in self.lines if line["plan"] == plan]
+
+    def add(self, plan: list[Any], counts: dict[str, Any]) -> None:
+        """Keep the counts of some cases."""
+        if self.path:
+            with self.path.open("a") as stream:
+                stream.write(json.dumps({"plan": plan, "counts": counts}) + "\n")
+
 
 def fuzz(
     formats: tuple[str, ...] = tuple(TABLE),
@@ -89,7 +130,9 @@ def fuzz(
     children: int = 2,
     batch: int = 1,
     keep: Path | None = None,
+    journal: Path | None = None,
     progress: Callable[[Tally], None] = lambda tally: None,
+    advance: Callable[[Tally, str], None] = lambda tally, story: None,
 ) -> list[Tally]:
     """Run ``cases`` cases of each format, divided among its recordings.
 
@@ -97,6 +140,10 @@ def fuzz(
     ----------
     keep : Path, optional
         Where the files of defects are left, a folder each.
+    journal : Path, optional
+        A file of what is done; cases of the same plan that it holds are not run again.
+    progress, advance : callable
+        Called after each format, and after some cases of a recording.
     """
     dask.config.set(scheduler="synchronous")
     for name in formats:
@@ -105,6 +152,7 @@ def fuzz(
     with tempfile.TemporaryDirectory(prefix="neurodata-fuzz-", dir=_memory_folder()) as folder:
         found = _prepare(Path(folder), made(formats))
         server = Server(_read, Path(folder), limits, children, batch)
+        kept = Journal(journal)
         tallies = []
         for name in formats:
             tally = Tally(name)
@@ -116,7 +164,9 @@ def fuzz(
                         {"class": "unmade", "recording": recording.story, "found": "no recording"}
                     )
                     continue
-                _recording(server, tally, recording, valid, (kinds, share, seed), keep)
+                for _ in _recording(server, tally, valid, (recording, kinds, share, seed), keep,
+                                    kept):  # fmt: skip
+                    advance(tally, recording.story)
             tally.seconds = time.monotonic() - started
             tallies.append(tally)
             progress(tally)
@@ -156,12 +206,13 @@ def _make(folder: Path, numbers: dict[int, int], item: Made, slot: Path) -> dict
 def _recording(
     server: Server,
     tally: Tally,
-    recording: Made,
     valid: Valid,
-    plan: tuple[tuple[str, ...], int, int],
+    plan: tuple[Made, tuple[str, ...], int, int],
     keep: Path | None,
-) -> None:
-    kinds, share, seed = plan
+    journal: Journal,
+) -> Iterator[None]:
+    """Run the cases of a recording that are not done, and count them, some at a time."""
+    recording, kinds, share, seed = plan
     whole = Case(recording, valid, Damage("none", "undamaged", valid.files), -1)
     (sound,) = (done.result for done in server.run([whole]))
     if sound["class"] != "accepted":
@@ -169,14 +220,33 @@ def _recording(
         return
     own = int(hashlib.sha256(recording.story.encode()).hexdigest()[:8], 16)
     damages = draw(valid, kinds, share, seed + own)
-    cases = (Case(recording, valid, damage, n) for n, damage in enumerate(damages))
-    for done in server.run(cases):
-        before = len(tally.defects)
-        tally.add(done.case, done, sound)
-        if keep and len(tally.defects) > before:
-            case: Case = done.case
-            name = f"{tally.format}-{tally.classes.total()}-{tally.defects[-1]['class']}"
-            _write(keep / name / recording.story, case.damage.files)
+    named = [tally.format, recording.story, list(kinds), share, seed]
+    before = journal.done(named)
+    for counts in before:
+        tally.include(counts)
+    cases = islice(
+        (Case(recording, valid, damage, n) for n, damage in enumerate(damages)),
+        sum(counts["cases"] for counts in before), None,
+    )  # fmt: skip
+    while True:
+        part = Tally(tally.format)
+        for done in server.run(islice(cases, CHUNK)):
+            _count(part, done, sound, keep)
+        tally.include(part.as_dict())
+        if part.cases:
+            journal.add(named, part.as_dict())
+            yield
+        if part.cases < CHUNK:
+            return
+
+
+def _count(tally: Tally, done: Done, sound: dict[str, Any], keep: Path | None) -> None:
+    """Judge a case, and leave its files where it shows a defect."""
+    before, case = len(tally.defects), done.case
+    tally.add(case, done, sound)
+    if keep and len(tally.defects) > before:
+        name = f"{case.made.story}-{case.number}-{tally.defects[-1]['class']}"
+        _write(keep / name, case.damage.files)
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:
