@@ -28,7 +28,7 @@ demo: env
 test: test-main test-312
 
 test-main: env
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # zarr and numpy have releases for 3.12 and newer only: what rests on them runs there too.
 TESTS312 := tests/readers $(foreach part,arrays clock exchange format frozen_store ingest layout \
@@ -42,7 +42,7 @@ ifneq ($(PYTHON312),)
 	test -e $(VENV312)/.done -a ! pyproject.toml -nt $(VENV312)/.done || { \
 	  $(VENV312)/bin/python -m pip install --quiet --editable '.[calcium,eeg,ecg,ephys,mri,microscopy,connectome,models,report,hub,remote,flows,dev]' \
 	  && touch $(VENV312)/.done; }
-	$(VENV312)/bin/python -m pytest -n 2 --dist loadfile $(TESTS312) \
+	$(VENV312)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS312) \
 	  -m "not torch and not flows and not slow" -k "not foreign_exception and not flips"
 else
 	@echo "no Python 3.12 here: its part of the suite was not run"
@@ -61,7 +61,7 @@ test-floors:
 	$(VENVFLOORS)/bin/python -m pip install --quiet --constraint $(VENVFLOORS)/floors.txt \
 	  pytest pytest-xdist hypothesis pyedflib edfio pybv mffpy pylibjpeg-libjpeg
 	$(VENVFLOORS)/bin/python -m pip install --quiet --no-deps --editable .
-	$(VENVFLOORS)/bin/python -m pytest -n 2 --dist loadfile $(TESTSFLOORS) \
+	$(VENVFLOORS)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTSFLOORS) \
 	  -m "not torch and not flows and not slow" \
 	  -k "not foreign_exception and not flips and not of_mne and not and_mne and not mgh-u2 and not mgz-u2"
 
@@ -70,7 +70,7 @@ RESTS_ON := units privacy dates splits audit safe store arrays layout remote for
 
 coverage: env
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 2 --dist loadfile tests/readers tests/test_steps_fitted.py \
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/readers tests/test_steps_fitted.py \
 	  tests/faults/test_special_files.py tests/faults/test_verify.py \
 	  $(foreach part,$(RESTS_ON),$(wildcard tests/test_$(part)*.py)) \
 	  neurodata/units.py neurodata/privacy.py neurodata/splits neurodata/store $(wildcard neurodata/safe*.py)

@@ -111,3 +111,16 @@ def test_damage_is_told_by_exchange_too(store: Store) -> None:
     flip(store.zarr(ID) / SIGNAL, 40)
     with pytest.raises(IntegrityError, match="eeg/signal_adc"):
         neurodata.to_mne(store[ID])
+
+
+@pytest.mark.parametrize("file", ["eeg/signal_adc/zarr.json", SIGNAL])
+def test_what_was_restored_from_a_copy_is_read_again(store: Store, file: str) -> None:
+    copy = shutil.copytree(store.folder(ID), store.path.parent / "copy")
+    flip(store.zarr(ID) / file, 500)
+    for _ in range(2):
+        with pytest.raises(IntegrityError):
+            read_all(store)
+    folder = store.folder(ID)
+    shutil.rmtree(folder)
+    shutil.copytree(copy, folder)
+    read_all(store)

@@ -75,7 +75,8 @@ class LocalFiles:
     """The files of a version on a local disk, read by position: threads and forks may share it.
 
     A read by position, unlike a memory map, of a file that was cut short under our feet is an
-    error and no crash of the process.
+    error and no crash of the process. What was kept open of the same folder is let go: it may
+    have been damaged and made again since.
 
     Parameters
     ----------
@@ -88,6 +89,7 @@ class LocalFiles:
         self.folder = folder
         self.where = str(folder)
         self.sizes = sizes
+        self.close()
 
     def read(self, path: str, start: int, length: int) -> bytes:
         """Return a part of a file (see `Files`)."""
