@@ -28,7 +28,7 @@ demo: env
 test: test-main test-312
 
 test-main: env
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # zarr and numpy have releases for 3.12 and newer only: what rests on them runs there too.
 TESTS312 := tests/readers $(foreach part,arrays clock exchange format frozen_store ingest layout \
